@@ -1,0 +1,32 @@
+"""A neural network's price as a test: parameters, bytes, multiply-accumulates, held to limits by pytest."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pytest_modelbudget.measure import measure
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.errors import BudgetExceeded, MeasurementError
+    from pytest_modelbudget.measure.formulas import register_formula
+    from pytest_modelbudget.profile import Layer, Profile
+
+__all__ = ["BudgetExceeded", "Layer", "MeasurementError", "Profile", "measure", "register_formula"]
+
+_HOMES = {
+    "BudgetExceeded": "errors",
+    "Layer": "profile",
+    "MeasurementError": "errors",
+    "Profile": "profile",
+    "register_formula": "measure.formulas",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, imported when they are first used."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    value = globals()[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return value

@@ -1,0 +1,144 @@
+"""A profile against its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
+from fractions import Fraction
+from typing import Any, Literal
+
+from pytest_modelbudget.limit import Limit, Limits, Place
+from pytest_modelbudget.profile import Profile
+
+Bound = Literal["max", "min", "growth"]
+
+
+class NoLayerError(LookupError):
+    """A layer pattern matches no layer."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One bound of one metric, held against what was measured.
+
+    Attributes:
+        metric: key of the metric.
+        bound: which bound it is.
+        limit: the largest value (of a ``min``: the smallest) within budget.
+        measured: the value measured.
+        layer: qualified name of the layer that is limited, or None for the whole model.
+        baseline: the recorded value, or None where there is none.
+        place: where the bound is written.
+    """
+
+    metric: str
+    bound: Bound
+    limit: int
+    measured: int
+    layer: str | None = None
+    baseline: int | None = None
+    place: Place | None = None
+
+    @property
+    def excess(self) -> int:
+        """By how much the limit is broken, in the metric's unit; 0 where it holds."""
+        return max(0, self.limit - self.measured if self.bound == "min" else self.measured - self.limit)
+
+    @property
+    def excess_share(self) -> Fraction | None:
+        """`excess` as a fraction of the limit; None for a limit of 0."""
+        return Fraction(self.excess, self.limit) if self.limit else None
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One profile with all that was checked of it.
+
+    Attributes:
+        profile: what was measured.
+        checks: every bound that was held against it.
+        new: metrics with a growth limit that could not be checked, since no baseline is recorded.
+    """
+
+    profile: Profile
+    checks: tuple[Check, ...] = ()
+    new: tuple[str, ...] = ()
+
+    @property
+    def breaches(self) -> tuple[Check, ...]:
+        """The checks whose limit is broken."""
+        return tuple(check for check in self.checks if check.excess)
+
+    def to_plain(self) -> dict[str, Any]:
+        """Plain data, fit for JSON; `from_plain` reads it."""
+        return {
+            "profile": self.profile.to_json(),
+            "checks": [asdict(check) for check in self.checks],
+            "new": list(self.new),
+        }
+
+    @classmethod
+    def from_plain(cls, plain: Mapping[str, Any]) -> Verdict:
+        """The verdict that `to_plain` gave."""
+        checks = (
+            Check(**{**check, "place": Place(**check["place"]) if check["place"] else None})
+            for check in plain["checks"]
+        )
+        return cls(Profile.from_json(plain["profile"]), tuple(checks), tuple(plain["new"]))
+
+
+def check(
+    profile: Profile,
+    limits: Limits,
+    layers: Mapping[str, Limits] | None = None,
+    baseline: Profile | None = None,
+) -> Verdict:
+    """Hold a profile against limits.
+
+    Args:
+        profile: what was measured.
+        limits: metric to limit, for the whole model.
+        layers: shell pattern over qualified names to limits of each layer that it matches, its children included.
+        baseline: the profile recorded earlier, or None.
+
+    Raises:
+        NoLayerError: a pattern matches no layer.
+    """
+    checks = list(_check_limits(profile, limits, baseline, None))
+    new = _without_baseline(limits, baseline, "")
+    for pattern, layer_limits in (layers or {}).items():
+        names = [name for name in profile.layers if name and fnmatchcase(name, pattern)]
+        if not names:
+            raise NoLayerError(pattern)
+        for name in names:
+            recorded = baseline[name] if baseline is not None and name in baseline.layers else None
+            checks += _check_limits(profile[name], layer_limits, recorded, name)
+            new += _without_baseline(layer_limits, recorded, f"{name} ")
+    return Verdict(profile, tuple(checks), tuple(new))
+
+
+def _check_limits(
+    profile: Profile, limits: Limits, baseline: Profile | None, layer: str | None
+) -> Iterator[Check]:
+    for metric, limit in limits.items():
+        measured: int = getattr(profile, metric)
+        recorded: int | None = None if baseline is None else getattr(baseline, metric)
+        for bound, value in _bounds(limit, recorded):
+            place = (limit.places or {}).get(bound)
+            yield Check(metric, bound, value, measured, layer, recorded, place)
+
+
+def _bounds(limit: Limit, recorded: int | None) -> Iterator[tuple[Bound, int]]:
+    if limit.max is not None:
+        yield "max", limit.max
+    if limit.min is not None:
+        yield "min", limit.min
+    if limit.growth is not None and recorded is not None:
+        yield "growth", recorded + limit.growth.allowance(recorded)
+
+
+def _without_baseline(limits: Limits, baseline: Profile | None, prefix: str) -> list[str]:
+    if baseline is not None:
+        return []
+    return [f"{prefix}{metric}" for metric, limit in limits.items() if limit.growth is not None]

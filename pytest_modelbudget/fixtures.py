@@ -1,0 +1,79 @@
+"""The fixtures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbudget.project import PROJECT
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.profile import Profile
+
+
+class ModelBudget:
+    """Measures models inside a test, and holds them against limits."""
+
+    def __init__(self, item: pytest.Item) -> None:
+        self._item = item
+
+    def __call__(self, model: Any, inputs: Any, *, name: str | None = None, **limits: Any) -> Profile:
+        """Measure a model and check it.
+
+        Args:
+            model: an ``nn.Module``, which is left as it was, or a callable that builds one.
+            inputs: a tensor, a shape such as ``(1, 3, 224, 224)``, a tuple of positional arguments, or a dict of
+                keyword arguments.
+            name: its name in reports; the test's id by default.
+            limits: metric to limit, as in pyproject.toml: ``params="62M"``, ``macs={"max": "720M"}``. The limits of
+                the test's ``@pytest.mark.modelbudget(...)`` hold too, where these leave a bound open.
+
+        Raises:
+            BudgetExceeded: a limit is broken.
+            MeasurementError: the model cannot be measured.
+        """
+        __tracebackhide__ = True
+        from pytest_modelbudget.budget import check
+        from pytest_modelbudget.limit import merge
+        from pytest_modelbudget.marker import limits_of_markers, place_of_call, read_limits
+        from pytest_modelbudget.outcome import raise_if_over, record
+
+        own = read_limits(limits, place_of_call(self._item))
+        profile = self._measure(model, inputs, name)
+        verdict = check(profile, merge(own, limits_of_markers(self._item)))
+        record(self._item, verdict)
+        raise_if_over(self._item, verdict)
+        return profile
+
+    def measure(self, model: Any, inputs: Any) -> Profile:
+        """Measure a model, and check nothing.
+
+        Raises:
+            MeasurementError: the model cannot be measured.
+        """
+        __tracebackhide__ = True
+        return self._measure(model, inputs, None)
+
+    def _measure(self, model: Any, inputs: Any, name: str | None) -> Profile:
+        __tracebackhide__ = True
+        project = self._item.config.stash[PROJECT]
+        settings = project.settings_for(self._item.path)
+        return project.session.measure(settings, model, inputs, name or self._item.nodeid)
+
+
+@pytest.fixture
+def modelbudget(request: pytest.FixtureRequest) -> ModelBudget:
+    """Hold a model against limits: modelbudget(model, (1, 3, 224, 224), params="62M", macs="720M").
+
+    Gives the profile that was measured; modelbudget.measure(model, inputs) measures only.
+    """
+    return ModelBudget(request.node)
+
+
+@pytest.fixture
+def model_profile(request: pytest.FixtureRequest) -> Profile:
+    """The profile of the model that the test's marker names, or describes: @pytest.mark.modelbudget("alexnet")."""
+    from pytest_modelbudget.marker import marked_profile
+
+    return marked_profile(request.node)

@@ -1,0 +1,116 @@
+"""Abstract tensors: shape, stride, dtype and device of a tensor, without its elements."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pytest_modelbudget.measure.memory import Storage
+
+_make_wrapper = torch.Tensor._make_wrapper_subclass  # type: ignore[attr-defined]
+
+
+class Description:
+    """What an operation needs to know of an argument to choose the shapes of its results.
+
+    Equal descriptions are one object (see `describe`), so that they hash and compare by identity.
+    """
+
+    __slots__ = ("device", "dtype", "nbytes", "shape", "stride")
+
+    def __init__(
+        self, shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.shape = shape
+        self.stride = stride
+        self.dtype = dtype
+        self.device = device
+        self.nbytes = _extent(shape, stride) * dtype.itemsize
+
+
+def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
+    """Elements from the first to the last that a tensor of this shape and stride can reach."""
+    last = 0
+    for size, step in zip(shape, stride, strict=True):
+        if size == 0:
+            return 0
+        last += (size - 1) * step
+    return last + 1
+
+
+_descriptions: dict[tuple[object, ...], Description] = {}
+
+
+def describe(
+    shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, device: torch.device
+) -> Description:
+    """The one description with these properties."""
+    key = (shape, stride, dtype, device)
+    found = _descriptions.get(key)
+    if found is None:
+        found = _descriptions[key] = Description(shape, stride, dtype, device)
+    return found
+
+
+def describe_tensor(tensor: torch.Tensor, device: torch.device | None = None) -> Description:
+    """The description of a strided tensor, on ``device`` where that is given."""
+    return describe(tuple(tensor.shape), tensor.stride(), tensor.dtype, device or tensor.device)
+
+
+class AbstractTensor(torch.Tensor):
+    """A tensor that has no elements. It moves only under a `Recorder`, which propagates it.
+
+    It is never on the meta device: code that asks for its device, to make an index or a mask beside it, gets
+    the model's own, so that those small tensors are real and can be looked at.
+    """
+
+    description: Description
+    held: Storage
+
+    __torch_function__ = torch._C._disabled_torch_function_impl
+
+    @classmethod
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        if func is torch.ops.aten._has_compatible_shallow_copy_type.default:  # asked by `tensor.data = ...`
+            return True
+        raise RuntimeError(f"{func} was called on an abstract tensor after its measurement had ended")
+
+    def __repr__(self, *, tensor_contents: object = None) -> str:
+        return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> AbstractTensor:
+        copied = make(self.description, Storage(self.held.nbytes, self.held.memory), self.requires_grad)
+        copied.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("description", "held")})
+        memo[id(self)] = copied
+        return copied
+
+
+def make(description: Description, held: Storage, requires_grad: bool = False) -> AbstractTensor:
+    """An abstract tensor of this description over ``held``, which other tensors may share."""
+    tensor: AbstractTensor = _make_wrapper(
+        AbstractTensor,
+        description.shape,
+        strides=description.stride,
+        dtype=description.dtype,
+        device=description.device,
+        requires_grad=requires_grad,
+    )
+    tensor.description = description
+    tensor.held = held
+    return tensor
+
+
+def can_be_abstract(tensor: torch.Tensor) -> bool:
+    """Whether the elements of ``tensor`` are left out: floating-point and complex numbers in plain storage.
+
+    Integers and booleans (token ids, positions, masks) stay real, since models look at them.
+    """
+    return (
+        (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
+        and tensor.layout is torch.strided
+        and not tensor.is_quantized
+        and not tensor.is_nested
+    )

@@ -1,0 +1,154 @@
+"""Which module an operation belongs to: the innermost one whose forward is running.
+
+A module that several parents hold is named as the caller holds it.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.measure.run import Recorder
+
+
+class Row:
+    """The work of one module under one name, without its children's.
+
+    Attributes:
+        name: qualified name; the model itself is ``""``.
+        calls: how often its forward ran.
+        macs, activations: of its own operations.
+        peak_memory: most bytes alive at one moment while it or its children ran.
+        input_shape, output_shape: of the first tensor that its first call took and gave.
+        uncounted: operation to calls, for operations without a formula.
+    """
+
+    __slots__ = (
+        "activations",
+        "calls",
+        "input_shape",
+        "macs",
+        "name",
+        "output_shape",
+        "peak_memory",
+        "uncounted",
+    )
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.calls = 0
+        self.macs = 0
+        self.activations = 0
+        self.peak_memory = 0
+        self.input_shape: tuple[int, ...] | None = None
+        self.output_shape: tuple[int, ...] | None = None
+        self.uncounted: dict[str, int] = {}
+
+
+def named_uses(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Every module under every name by which it is held, parents first, in the order of definition.
+
+    A module that holds itself, however far below, is not followed into that second time.
+    """
+    open_modules: set[int] = set()
+
+    def walk(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+        yield name, module
+        open_modules.add(id(module))
+        for child_name, child in module._modules.items():
+            if child is not None and id(child) not in open_modules:
+                yield from walk(f"{name}.{child_name}" if name else child_name, child)
+        open_modules.discard(id(module))
+
+    return walk("", root)
+
+
+class Attribution:
+    """The rows of a model, and the watch on its modules that fills them.
+
+    Attributes:
+        rows: qualified name to row, parents first, in the order of definition.
+        modules: qualified name to module.
+    """
+
+    def __init__(self, root: nn.Module) -> None:
+        self.modules = dict(named_uses(root))
+        self.rows = {name: Row(name) for name in self.modules}
+        self._names: dict[int, list[str]] = {}
+        for name, module in self.modules.items():
+            self._names.setdefault(id(module), []).append(name)
+
+    def watch(self, recorder: Recorder) -> None:
+        """Have each module's forward say to ``recorder`` when it starts and ends. The modules are changed."""
+        for name, module in self.modules.items():
+            names = self._names[id(module)]
+            if names[0] == name:
+                _watch_forward(module, [self.rows[each] for each in names], recorder)
+
+    def unwatch(self) -> None:
+        """Take the watch away, and with it the reference cycle that it made."""
+        for module in self.modules.values():
+            module.__dict__.pop("forward", None)
+
+    def is_first(self, name: str) -> bool:
+        """Whether ``name`` is the first of its module's names."""
+        return self._names[id(self.modules[name])][0] == name
+
+
+def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> None:
+    forward = module.forward
+    memory = recorder.memory
+
+    @functools.wraps(forward)
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        caller = recorder.row
+        row = rows[0] if len(rows) == 1 else _as_held_by(caller.name, rows)
+        recorder.row = row
+        row.calls += 1
+        if row.calls == 1:
+            row.input_shape = first_shape((args, kwargs))
+        outer = memory.open_window()
+        try:
+            out = forward(*args, **kwargs)
+        finally:
+            row.peak_memory = max(row.peak_memory, memory.close_window(outer))
+            recorder.row = caller
+        if row.output_shape is None:
+            row.output_shape = first_shape(out)
+        return out
+
+    module.__dict__["forward"] = watched
+
+
+def _as_held_by(caller: str, rows: list[Row]) -> Row:
+    """The row whose name goes on from the caller's; the first one where none does."""
+    prefix = f"{caller}." if caller else ""
+    inside = [row for row in rows if row.name.startswith(prefix)]
+    return inside[0] if inside else rows[0]
+
+
+def first_shape(value: Any) -> tuple[int, ...] | None:
+    """The shape of the first tensor in a nested value, or None."""
+    return next(_shapes(value), None)
+
+
+def _shapes(value: Any) -> Iterator[tuple[int, ...]]:
+    if isinstance(value, torch.Tensor):
+        yield tuple(value.shape)
+        return
+    parts: Iterable[Any]
+    if isinstance(value, dict):
+        parts = value.values()
+    elif isinstance(value, list | tuple):
+        parts = value
+    elif hasattr(value, "__dataclass_fields__"):
+        parts = vars(value).values()
+    else:
+        return
+    for part in parts:
+        yield from _shapes(part)

@@ -1,0 +1,179 @@
+"""A copy of a model to measure, so that the model itself is left exactly as it was.
+
+Modules are copied one by one, with containers of their own. Other attributes are deep copies, so that a forward pass
+that appends to a list or counts its calls does so on the copy; what cannot be copied (a lock, an open file) is shared.
+Tensors become abstract, or, for a real run, clones. Ties are kept: one tensor stays one tensor, one storage one storage.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import types
+from collections import OrderedDict, defaultdict, deque
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_modelbudget.errors import MeasurementError
+from pytest_modelbudget.measure.abstract import AbstractTensor, can_be_abstract, describe, make
+from pytest_modelbudget.measure.memory import Memory, Storage
+
+_IMMUTABLE = frozenset(
+    (int, float, complex, bool, str, bytes, type(None), type, range, types.FunctionType, types.BuiltinFunctionType)
+    + (types.ModuleType, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout, type(Ellipsis))
+)
+
+
+class Copier:
+    """Copies one model.
+
+    Args:
+        memory: where the copied weights count as alive.
+        abstract: whether floating-point tensors become abstract.
+        dtype: of the floating-point tensors of the copy; None leaves each its own.
+    """
+
+    def __init__(self, memory: Memory, *, abstract: bool, dtype: torch.dtype | None = None) -> None:
+        self._memory = memory
+        self._abstract = abstract
+        self._dtype = dtype
+        self._memo: dict[int, Any] = {}
+        self._storages: dict[int, Storage] = {}
+        self._clones: dict[int, torch.Tensor] = {}
+
+    def copy(self, model: nn.Module) -> nn.Module:
+        """The copy of a model.
+
+        Raises:
+            MeasurementError: it holds a module that cannot be copied or measured.
+        """
+        return self._module(model)
+
+    def value(self, value: Any) -> Any:
+        """The copy of any value: an input, or an attribute of a module."""
+        kind = type(value)
+        if kind in _IMMUTABLE:
+            return value
+        known = self._memo.get(id(value))
+        if known is not None:
+            return known
+        if isinstance(value, torch.Tensor):
+            return self._tensor(value)
+        if isinstance(value, nn.Module):
+            return self._module(value)
+        if kind is list or kind is deque:
+            sequence = self._remember(value, kind())
+            sequence.extend(self.value(item) for item in value)
+            return sequence
+        if kind is set:
+            return self._remember(value, {self.value(item) for item in value})
+        if kind is tuple:
+            return tuple(self.value(item) for item in value)
+        if kind is dict or kind is OrderedDict or kind is defaultdict:
+            copied = defaultdict(value.default_factory) if kind is defaultdict else kind()
+            self._remember(value, copied)
+            copied.update((key, self.value(item)) for key, item in value.items())
+            return copied
+        if kind is types.MethodType:
+            return types.MethodType(value.__func__, self.value(value.__self__))
+        if kind is functools.partial:
+            keywords = {key: self.value(item) for key, item in value.keywords.items()}
+            return functools.partial(self.value(value.func), *(self.value(arg) for arg in value.args), **keywords)
+        try:
+            return copy.deepcopy(value, self._memo)
+        except Exception:
+            return value
+
+    def _remember(self, original: Any, copied: Any) -> Any:
+        self._memo[id(original)] = copied
+        return copied
+
+    def _module(self, module: nn.Module) -> nn.Module:
+        known = self._memo.get(id(module))
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        _refuse_unmeasurable(module)
+        copied = self._remember(module, object.__new__(type(module)))
+        attributes = copied.__dict__
+        # The registered children first: what an attribute refers to is then found copied.
+        attributes["_modules"] = {}
+        attributes["_modules"].update(
+            (name, child if child is None else self._module(child)) for name, child in module._modules.items()
+        )
+        for table in ("_parameters", "_buffers"):
+            attributes[table] = {
+                name: tensor if tensor is None else self._tensor(tensor)
+                for name, tensor in module.__dict__[table].items()
+            }
+        for name, value in module.__dict__.items():
+            if name not in attributes:
+                attributes[name] = self.value(value)
+        return copied  # type: ignore[no-any-return]
+
+    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+        known = self._memo.get(id(tensor))
+        if known is not None:
+            return known  # type: ignore[no-any-return]
+        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+            raise MeasurementError(
+                "a lazy module's parameters have no shape yet; call the model once before it is measured"
+            )
+        if type(tensor) is AbstractTensor or (self._abstract and can_be_abstract(tensor)):
+            copied = self._as_abstract(tensor)
+        else:
+            copied = self._clone(tensor)
+        if isinstance(tensor, nn.Parameter):
+            copied._is_param = True  # type: ignore[attr-defined]
+        for name, value in vars(tensor).items():
+            if name not in ("description", "held", "_is_param"):
+                setattr(copied, name, value)
+        return self._remember(tensor, copied)  # type: ignore[no-any-return]
+
+    def _as_abstract(self, tensor: torch.Tensor) -> torch.Tensor:
+        dtype = self._dtype if self._dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
+        # Weights on the meta device are measured as on the CPU: their values are not there either way.
+        device = torch.device("cpu") if tensor.is_meta else tensor.device
+        description = describe(tuple(tensor.shape), tensor.stride(), dtype, device)
+        identity, nbytes = storage_of(tensor)
+        held = self._storages.get(identity)
+        if held is None:
+            nbytes = nbytes // tensor.dtype.itemsize * dtype.itemsize
+            held = self._storages[identity] = Storage(nbytes, self._memory)
+        return make(description, held, tensor.requires_grad)
+
+    def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+                copied = tensor.detach().clone()
+            else:
+                dtype = self._dtype if self._dtype is not None and tensor.is_floating_point() else tensor.dtype
+                identity, nbytes = storage_of(tensor)
+                base = self._clones.get(identity)
+                if base is None:
+                    whole = tensor.detach().as_strided((nbytes // tensor.dtype.itemsize,), (1,), 0)
+                    base = self._clones[identity] = whole.to(dtype, copy=True)
+                    self._memory.hold_real(base)
+                copied = base.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+        if isinstance(tensor, nn.Parameter) and tensor.layout is torch.strided:
+            copied = nn.Parameter(copied, requires_grad=tensor.requires_grad)
+        else:
+            copied.requires_grad_(tensor.requires_grad)
+        return copied
+
+
+def storage_of(tensor: torch.Tensor) -> tuple[int, int]:
+    """What is the same for tensors that share a storage, and that storage's size in bytes."""
+    if type(tensor) is AbstractTensor:
+        return id(tensor.held), tensor.held.nbytes
+    storage = tensor.untyped_storage()
+    return storage._cdata, storage.nbytes()
+
+
+def _refuse_unmeasurable(module: nn.Module) -> None:
+    if isinstance(module, torch.jit.ScriptModule):
+        raise MeasurementError(
+            f"{type(module).__name__} is a scripted module, whose forward pass cannot be followed; "
+            "measure the module that was given to torch.jit.script"
+        )

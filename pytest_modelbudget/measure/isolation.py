@@ -1,0 +1,52 @@
+"""Measuring changes nothing of the process: random numbers, defaults and backend flags are put back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import torch
+
+_SEED = 0
+
+
+@contextmanager
+def undisturbed() -> Iterator[None]:
+    """Run the body with fixed random numbers and PyTorch's defaults; then put back what was there.
+
+    The fused paths of transformer layers are off meanwhile, since they hide the work of one module in another.
+    The garbage collector is off too, so that the bytes alive do not depend on when it happens to run.
+    """
+    numpy: Any = sys.modules.get("numpy")
+    numpy_state = numpy.random.get_state() if numpy is not None else None
+    python_state = random.getstate()
+    folder = os.getcwd()
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    dtype = torch.get_default_dtype()
+    collecting = gc.isenabled()
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        try:
+            torch.manual_seed(_SEED)
+            random.seed(_SEED)
+            if numpy is not None:
+                numpy.random.seed(_SEED)
+            torch.backends.mha.set_fastpath_enabled(False)
+            torch.set_default_dtype(torch.float32)
+            gc.disable()
+            yield
+        finally:
+            if collecting:
+                gc.enable()
+            torch.set_default_dtype(dtype)
+            torch.backends.mha.set_fastpath_enabled(fastpath)
+            random.setstate(python_state)
+            if numpy is not None:
+                numpy.random.set_state(numpy_state)
+            with suppress(OSError):
+                os.chdir(folder)

@@ -1,0 +1,203 @@
+"""From a subject and its inputs to a profile."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import torch
+from torch import nn
+
+from pytest_modelbudget.errors import MeasurementError
+from pytest_modelbudget.measure.attribution import Attribution, Row
+from pytest_modelbudget.measure.copying import Copier
+from pytest_modelbudget.measure.inputs import InputSource, Maker
+from pytest_modelbudget.measure.isolation import undisturbed
+from pytest_modelbudget.measure.memory import Memory
+from pytest_modelbudget.measure.run import Recorder, needs_values
+from pytest_modelbudget.measure.subject import Subject
+from pytest_modelbudget.measure.weights import Weights, weigh
+from pytest_modelbudget.metrics import COUNTERS
+from pytest_modelbudget.profile import Layer, Profile
+
+_MODES = ("eval", "train")
+_RUNS = ("auto", "abstract", "real")
+_COMPUTED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
+
+
+def measure_subject(
+    subject: Subject,
+    inputs: InputSource,
+    *,
+    counter: str = "aten",
+    mode: str = "eval",
+    run: str = "auto",
+    dtype: torch.dtype | str | None = None,
+) -> Profile:
+    """Measure one case; see `pytest_modelbudget.measure` for the arguments and errors."""
+    _require("counter", counter, COUNTERS)
+    _require("mode", mode, _MODES)
+    _require("run", run, _RUNS)
+    if counter != "aten":
+        raise MeasurementError(f'the counter "{counter}" is not built yet; "aten" is')
+    weights_dtype = _dtype(dtype)
+    with undisturbed():
+        note = ""
+        if run != "real":
+            model = subject.abstract
+            recorder = Recorder(abstract=True)
+            try:
+                profile = _profile(model, inputs, recorder, mode, weights_dtype)
+            except MeasurementError as error:
+                if not needs_values(recorder, error.__cause__):
+                    raise
+                note = str(error.__cause__).partition("\n")[0]
+            else:
+                if not recorder.needed:
+                    return profile
+                # The model caught the error and went another way than it does on real tensors.
+                note = recorder.needed[0]
+            if run == "abstract":
+                raise MeasurementError(
+                    f"the forward pass needs the elements of a tensor ({note}), which an abstract run does not have; "
+                    'set run = "auto" or run = "real"'
+                )
+            _refuse_what_does_not_fit(model)
+        profile = _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note)
+    return profile
+
+
+def _profile(
+    model: nn.Module,
+    inputs: InputSource,
+    recorder: Recorder,
+    mode: str,
+    dtype: torch.dtype | None,
+    note: str = "",
+) -> Profile:
+    """Run a copy of ``model`` under ``recorder``."""
+    abstract = recorder.propagation is not None
+    memory = recorder.memory
+    copied = Copier(memory, abstract=abstract, dtype=dtype).copy(model)
+    copied.train(mode == "train")
+    maker = Maker(
+        memory,
+        abstract=abstract,
+        dtype=dtype or _dtype_of(copied),
+        cast=dtype is not None,
+        device=_device_of(copied),
+    )
+    try:
+        args, kwargs = inputs(maker)
+    except MeasurementError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise MeasurementError(f"the inputs could not be made: {type(error).__name__}: {error}", "inputs") from error
+    attribution = Attribution(copied)
+    recorder.row = attribution.rows[""]
+    attribution.watch(recorder)
+    try:
+        with torch.set_grad_enabled(mode == "train"), recorder:
+            out = copied(*args, **kwargs)
+    except (Exception, SystemExit) as error:
+        text = str(error).strip().partition("\n")[0]
+        raise MeasurementError(
+            f"the forward pass failed on {_shapes(args, kwargs)}: {type(error).__name__}: {text}", "inputs"
+        ) from error
+    finally:
+        attribution.unwatch()
+    del out
+    weights = weigh(attribution.modules)
+    layers = {
+        name: _layer(row, attribution.modules[name], weights[name], model)
+        for name, row in attribution.rows.items()
+        if row.calls or row.macs or row.uncounted or attribution.is_first(name)
+    }
+    return Profile(
+        layers=layers,
+        peak_memory=memory.peak,
+        mode=mode,
+        run="abstract" if abstract else "real",
+        note=note,
+    )
+
+
+def _layer(row: Row, module: nn.Module, weights: Weights, model: nn.Module) -> Layer:
+    return Layer(
+        name=row.name,
+        type=type(module).__name__,
+        spec=_spec(module),
+        calls=row.calls,
+        input_shape=row.input_shape,
+        output_shape=row.output_shape,
+        params=weights.params,
+        trainable_params=weights.trainable_params,
+        size=weights.size,
+        macs=row.macs,
+        activations=row.activations,
+        peak_memory=row.peak_memory,
+        dtypes=tuple(weights.dtypes),
+        shared_with=tuple(weights.shared_with),
+        uncounted=dict(sorted(row.uncounted.items())),
+    )
+
+
+def _spec(module: nn.Module) -> str:
+    """The module's own description; empty where it needs elements to give one."""
+    try:
+        return str(module.extra_repr())
+    except Exception:
+        return ""
+
+
+def _require(name: str, value: object, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ValueError(f"{name}: {value!r} is none of {', '.join(map(repr, allowed))}")
+
+
+def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
+    found = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+    if found is not None and (not isinstance(found, torch.dtype) or not found.is_floating_point):
+        raise ValueError(f"dtype: {dtype!r} is no floating-point dtype")
+    if found is None and dtype is not None:
+        raise ValueError(f"dtype: {dtype!r} is no floating-point dtype")
+    return found
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    """The dtype of floating-point inputs: that of the first weight in which PyTorch computes."""
+    return next((p.dtype for p in model.parameters() if p.dtype in _COMPUTED), torch.float32)
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
+def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
+    """The inputs of a failing call, as short as a reader can tell them apart."""
+
+    def show(value: Any) -> str:
+        if isinstance(value, torch.Tensor):
+            dtype = str(value.dtype).removeprefix("torch.")
+            return f"{dtype} {'×'.join(map(str, value.shape)) or 'scalar'}"
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(map(show, value))}]"
+        if isinstance(value, dict):
+            return f"{{{', '.join(f'{key}: {show(item)}' for key, item in value.items())}}}"
+        return repr(value)
+
+    parts = [*map(show, args), *(f"{name}={show(value)}" for name, value in kwargs.items())]
+    return ", ".join(parts) or "no inputs"
+
+
+def _refuse_what_does_not_fit(model: nn.Module) -> None:
+    needed = sum(p.numel() * p.dtype.itemsize for p in model.parameters())
+    try:
+        free = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not a POSIX system
+        return
+    if needed > free:
+        raise MeasurementError(
+            f"the forward pass needs the elements of a tensor, so it has to run on real tensors, but the weights alone "
+            f"take {needed / 1e9:.1f} GB and {free / 1e9:.1f} GB of memory are free"
+        )

@@ -1,0 +1,77 @@
+"""Bytes alive during a forward pass, from the lifetimes of storages."""
+
+from __future__ import annotations
+
+import weakref
+
+import torch
+
+
+class Memory:
+    """The bytes of all storages that are alive, and the most they have been.
+
+    Attributes:
+        alive: bytes alive now.
+        peak: the largest ``alive`` since the last `open_window`.
+    """
+
+    __slots__ = ("_real", "alive", "peak")
+
+    def __init__(self) -> None:
+        self.alive = 0
+        self.peak = 0
+        self._real: set[int] = set()
+
+    def open_window(self) -> int:
+        """Start a new peak; give what `close_window` needs to go back to the one around it."""
+        outer = self.peak
+        self.peak = self.alive
+        return outer
+
+    def close_window(self, outer: int) -> int:
+        """End the window that `open_window` started; give its peak in bytes."""
+        inner = self.peak
+        self.peak = max(inner, outer)
+        return inner
+
+    def allocate(self, nbytes: int) -> None:
+        """Count ``nbytes`` as alive."""
+        self.alive += nbytes
+        if self.alive > self.peak:
+            self.peak = self.alive
+
+    def hold_real(self, tensor: torch.Tensor) -> None:
+        """Count the storage of a real tensor, once, until it is freed."""
+        storage = tensor.untyped_storage()
+        identity = storage._cdata
+        if identity in self._real:
+            return
+        nbytes = storage.nbytes()
+        self._real.add(identity)
+        self.allocate(nbytes)
+        weakref.finalize(storage, self._release_real, identity, nbytes)
+
+    def _release_real(self, identity: int, nbytes: int) -> None:
+        self._real.discard(identity)
+        self.alive -= nbytes
+
+
+class Storage:
+    """The storage of abstract tensors: alive while any tensor on it is.
+
+    Attributes:
+        nbytes: its size in bytes.
+        memory: where it is counted, or None.
+    """
+
+    __slots__ = ("memory", "nbytes")
+
+    def __init__(self, nbytes: int, memory: Memory | None) -> None:
+        self.nbytes = nbytes
+        self.memory = memory
+        if memory is not None:
+            memory.allocate(nbytes)
+
+    def __del__(self) -> None:
+        if self.memory is not None:
+            self.memory.alive -= self.nbytes

@@ -1,0 +1,325 @@
+"""How abstract tensors move through an operation.
+
+An operation on the same argument descriptions gives the same result descriptions, so each is worked out once, on
+PyTorch's meta device, and remembered.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pytest_modelbudget.measure.abstract import (
+    AbstractTensor,
+    Description,
+    can_be_abstract,
+    describe_tensor,
+    make,
+)
+from pytest_modelbudget.measure.memory import Memory, Storage
+
+aten = torch.ops.aten
+
+# A factory's floating-point result of at most this many elements is real, since models compute with small tensors
+# (drop-path rates, anchor sizes) whose values they then look at.
+SMALL = 4096
+
+_META = torch.device("meta")
+
+
+class NeedsValuesError(RuntimeError):
+    """The forward pass looks at the elements of a tensor that has none."""
+
+
+# Results that depend on elements; with abstract arguments there is nothing to look at.
+_READS_VALUES = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
+
+# These change the shape of their argument too, though PyTorch does not tag them `inplace_view`.
+_RESIZES = {aten.resize_, aten.resize_as_, aten.set_}
+
+# Has a `device` argument, and is no factory: its elements are those of its argument.
+_NOT_FACTORIES = {aten._to_copy, aten.to}
+
+
+def signature(value: Any) -> Any:
+    """A hashable stand-in for an argument: equal for arguments that give the same shapes and costs."""
+    kind = type(value)
+    if kind is AbstractTensor:
+        return value.description
+    if kind is int or kind is str or value is None:
+        return value
+    if kind is float or kind is bool:
+        return kind, value  # True == 1 == 1.0, yet they promote a dtype differently
+    if kind is list or kind is tuple:
+        return tuple([signature(item) for item in value])
+    if kind is dict:
+        return tuple([(key, signature(item)) for key, item in value.items()])
+    if isinstance(value, torch.Tensor):
+        if value.layout is torch.strided:
+            return describe_tensor(value), value.is_quantized
+        return value.layout, tuple(value.shape), value.dtype, value.device
+    return value
+
+
+class _Plan:
+    """What an overload's schema says of its arguments and results."""
+
+    __slots__ = ("is_factory", "is_in_place", "reads_values", "reshapes", "returns")
+
+    def __init__(self, func: Any) -> None:
+        schema = func._schema
+        packet = func.overloadpacket
+        arguments = schema.arguments
+        by_alias_set: dict[str, int | str] = {}
+        for position, argument in enumerate(arguments):
+            if argument.alias_info is not None:
+                where = argument.name if argument.kwarg_only else position
+                for name in argument.alias_info.before_set:
+                    by_alias_set[name] = where
+        self.is_in_place = any(a.alias_info is not None and a.alias_info.is_write for a in arguments)
+        self.is_factory = any(a.name == "device" for a in arguments) and packet not in _NOT_FACTORIES
+        self.reads_values = any(tag in func.tags for tag in _READS_VALUES)
+        self.reshapes = self.is_in_place and (torch.Tag.inplace_view in func.tags or packet in _RESIZES)
+        # For each result: the argument whose storage it shares, or None; and whether it is that very tensor.
+        self.returns: list[tuple[int | str | None, bool]] = []
+        for result in schema.returns:
+            info = result.alias_info
+            names = [name for name in info.before_set if name in by_alias_set] if info is not None else []
+            self.returns.append((by_alias_set[names[0]] if names else None, bool(info and info.is_write)))
+
+
+class Propagation:
+    """Runs operations on abstract tensors; one for each measurement.
+
+    Attributes:
+        needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
+        last_error: what the last failing operation raised on the meta device: the same as on real tensors.
+    """
+
+    def __init__(self, memory: Memory) -> None:
+        self.needed: list[str] = []
+        self.last_error: BaseException | None = None
+        self._memory = memory
+        self._plans: dict[Any, _Plan] = {}
+        self._results: dict[Any, Any] = {}
+        # Real tensors that abstract ones were written into, by storage: their elements mean nothing any more.
+        self._overwritten: dict[int, torch.UntypedStorage] = {}
+
+    def call(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """Run one operation.
+
+        Returns:
+            a key that is equal for calls with the same argument descriptions, and the operation's result.
+
+        Raises:
+            NeedsValuesError: the result depends on elements that are not there.
+        """
+        parts: list[Any] = [func]
+        for arg in args:
+            parts.append(arg.description if type(arg) is AbstractTensor else signature(arg))
+        if kwargs:
+            parts.append(signature(kwargs))
+        key = tuple(parts)
+        remembered = self._results.get(key)
+        if remembered is not None:
+            return key, self._build(remembered, args, kwargs)
+        plan = self._plans.get(func)
+        if plan is None:
+            plan = self._plans[func] = _Plan(func)
+        if plan.is_factory:
+            return key, self._create(func, plan, args, kwargs)
+        if self._is_abstract(args) or self._is_abstract(kwargs):
+            return key, self._propagate(func, plan, key, args, kwargs)
+        return key, self._compute(func, plan, args, kwargs)
+
+    def _is_abstract(self, value: Any) -> bool:
+        if isinstance(value, torch.Tensor):
+            if type(value) is AbstractTensor:
+                return True
+            return bool(self._overwritten) and value.untyped_storage()._cdata in self._overwritten
+        if isinstance(value, list | tuple):
+            return any(self._is_abstract(item) for item in value)
+        if isinstance(value, dict):
+            return any(self._is_abstract(item) for item in value.values())
+        return False
+
+    def _compute(self, func: Any, plan: _Plan, args: Any, kwargs: Any) -> Any:
+        """Run on real tensors."""
+        out = func(*args, **kwargs)
+        if not plan.is_in_place:
+            for tensor in out if isinstance(out, list | tuple) else (out,):
+                if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided and not tensor.is_meta:
+                    self._memory.hold_real(tensor)
+        return out
+
+    def _create(self, func: Any, plan: _Plan, args: Any, kwargs: Any) -> Any:
+        """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
+        sample = self._on_meta(func, args, kwargs)
+        if not isinstance(sample, torch.Tensor) or not can_be_abstract(sample) or sample.numel() <= SMALL:
+            return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
+        description = describe_tensor(sample, _device(args, kwargs))
+        return make(description, Storage(description.nbytes, self._memory))
+
+    def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
+        if plan.reads_values:
+            args = self._with_indices(func, args)
+        meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
+        out = self._on_meta(func, meta_args, meta_kwargs)
+        device = _device(args, kwargs)
+        if plan.is_in_place:
+            self._mark_overwritten(plan, args, kwargs)
+        if plan.reshapes:
+            _reshape(args[0], meta_args[0])
+            return args[0]
+        if isinstance(out, list | tuple) and len(plan.returns) == 1:
+            remembered: Any = [_remember(item, *plan.returns[0], device) for item in out]
+        elif isinstance(out, list | tuple):
+            remembered = tuple(
+                _remember(item, *how, device) for item, how in zip(out, plan.returns, strict=True)
+            )
+        elif plan.returns:
+            remembered = _remember(out, *plan.returns[0], device)
+        else:
+            return out
+        if not plan.reads_values and not self._overwritten:
+            self._results[key] = remembered
+        return self._build(remembered, args, kwargs)
+
+    def _on_meta(self, func: Any, args: Any, kwargs: Any) -> Any:
+        kwargs = _map(_stand_in, kwargs)
+        if any(argument.name == "device" for argument in func._schema.arguments):
+            kwargs["device"] = _META
+            kwargs.pop("pin_memory", None)
+        try:
+            return func(*_map(_stand_in, args), **kwargs)
+        except Exception as error:
+            self.last_error = error
+            raise
+
+    def _build(self, remembered: Any, args: Any, kwargs: Any) -> Any:
+        """A new result from what was remembered of an earlier one."""
+        kind = type(remembered)
+        if kind is _New:
+            return make(remembered.description, Storage(remembered.description.nbytes, self._memory))
+        if kind is list or kind is tuple:
+            return kind([self._build(item, args, kwargs) for item in remembered])
+        if kind is _Alias:
+            where = remembered.where
+            base = kwargs[where] if type(where) is str else args[where]
+            if isinstance(base, list | tuple):
+                return base
+            if remembered.is_same:
+                return base
+            if type(base) is AbstractTensor:
+                return make(remembered.description, base.held)
+            return make(remembered.description, Storage(0, None))
+        return remembered.value
+
+    def _with_indices(self, func: Any, args: Any) -> Any:
+        """The arguments with real masks turned into the indices that they select, whose shapes are known."""
+        if func.overloadpacket in (aten.index, aten._unsafe_index):
+            tensor, indices = args
+            if not any(self._is_abstract(index) and index.dtype is torch.bool for index in indices if index is not None):
+                return tensor, [part for index in indices for part in _as_indices(index)]
+        self.needed.append(str(func))
+        raise NeedsValuesError(f"{func} looks at the elements of a tensor")
+
+    def _mark_overwritten(self, plan: _Plan, args: Any, kwargs: Any) -> None:
+        for where, is_same in plan.returns:
+            if where is not None and is_same:
+                tensor = kwargs[where] if isinstance(where, str) else args[where]
+                if isinstance(tensor, torch.Tensor) and type(tensor) is not AbstractTensor:
+                    storage = tensor.untyped_storage()
+                    self._overwritten[storage._cdata] = storage
+
+
+class _New:
+    """A result in a storage of its own."""
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+
+
+class _Alias:
+    """A result that shares an argument's storage, or is that argument."""
+
+    __slots__ = ("description", "is_same", "where")
+
+    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
+        self.description = description
+        self.where = where
+        self.is_same = is_same
+
+
+class _Constant:
+    """A result that is no tensor."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.device) -> Any:
+    if not isinstance(out, torch.Tensor):
+        return _Constant(out)
+    description = describe_tensor(out, device)
+    return _New(description) if where is None else _Alias(description, where, is_same)
+
+
+def _map(change: Any, value: Any) -> Any:
+    """``value`` with each tensor changed, through lists, tuples and dicts."""
+    if isinstance(value, torch.Tensor):
+        return change(value)
+    if isinstance(value, list | tuple):
+        return type(value)([_map(change, item) for item in value])
+    if isinstance(value, dict):
+        return {key: _map(change, item) for key, item in value.items()}
+    return value
+
+
+def _stand_in(tensor: torch.Tensor) -> torch.Tensor:
+    """A meta tensor of the same description."""
+    if tensor.is_meta:
+        return tensor
+    return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
+
+
+def _blank(tensor: torch.Tensor) -> torch.Tensor:
+    """A real tensor of the same shape and dtype that takes no memory, for a factory that takes those from it."""
+    if type(tensor) is not AbstractTensor:
+        return tensor
+    return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+
+
+def _as_indices(index: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:
+    if index is None or index.dtype is not torch.bool:
+        return (index,)
+    return index.nonzero(as_tuple=True)
+
+
+def _device(args: Any, kwargs: Any) -> torch.device:
+    """Where an operation puts its result: where it was told to, or where its first tensor is."""
+    told = kwargs.get("device")
+    if told is not None:
+        return torch.device(told)
+    scalar_device = None
+    for value in (*args, *kwargs.values()):
+        for tensor in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(tensor, torch.Tensor):
+                if tensor.dim() > 0:
+                    return tensor.device
+                scalar_device = scalar_device or tensor.device
+    return scalar_device or torch.get_default_device()
+
+
+def _reshape(tensor: Any, reshaped: torch.Tensor) -> None:
+    """Give ``tensor`` the shape that the operation gave its stand-in."""
+    if type(tensor) is not AbstractTensor:
+        raise NeedsValuesError("an abstract tensor is written into a real one that changes its shape")
+    description = describe_tensor(reshaped, tensor.device)
+    tensor.data = make(description, tensor.held)
+    tensor.description = description

@@ -1,0 +1,94 @@
+"""The forward pass: every operation seen, counted, and put to the module that runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from pytest_modelbudget.measure.attribution import Row
+from pytest_modelbudget.measure.formulas import formula_of, is_free
+from pytest_modelbudget.measure.memory import Memory
+from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
+
+
+class Recorder(TorchDispatchMode):
+    """Counts MACs, activations and bytes alive while the calls under it run.
+
+    Under ``abstract`` calls on abstract tensors are propagated without computing; calls on real tensors run as usual.
+
+    Attributes:
+        memory: bytes alive.
+        row: the row of the innermost module whose forward is running.
+        propagation: what moves abstract tensors, or None in a real run.
+    """
+
+    def __init__(self, *, abstract: bool, memory: Memory | None = None) -> None:
+        super().__init__()
+        self.memory = memory or Memory()
+        self.row = Row("")
+        self.propagation = Propagation(self.memory) if abstract else None
+        self._costs: dict[Any, tuple[int, int]] = {}
+        self._counted: dict[Any, bool] = {}
+
+    @property
+    def needed(self) -> list[str]:
+        """The operations that asked for elements that were not there."""
+        return self.propagation.needed if self.propagation is not None else []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        counted = self._counted.get(func)
+        if counted is None:
+            counted = self._counted[func] = not is_free(func) or formula_of(func) is not None
+        if self.propagation is None:
+            out = func(*args, **kwargs)
+            self._hold(out)
+            if counted:
+                self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, out)
+            return out
+        key, out = self.propagation.call(func, args, kwargs)
+        if counted:
+            self._count(func, key, args, kwargs, out)
+        return out
+
+    def _count(self, func: Any, key: Any, args: Any, kwargs: Any, out: Any) -> None:
+        cost = self._costs.get(key)
+        if cost is None:
+            formula = formula_of(func)
+            if formula is None:
+                self.row.uncounted[str(func)] = self.row.uncounted.get(str(func), 0) + 1
+                return
+            cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out))
+        macs, activations = cost
+        self.row.macs += macs
+        self.row.activations += activations
+
+    def _hold(self, out: Any) -> None:
+        for tensor in _tensors(out):
+            if tensor.layout is torch.strided and not tensor.is_quantized:
+                self.memory.hold_real(tensor)
+
+
+def needs_values(recorder: Recorder, error: BaseException | None) -> bool:
+    """Whether a failing abstract run may succeed on real tensors: it asked for elements, or for a missing kernel."""
+    if recorder.propagation is None:
+        return False
+    if recorder.needed or isinstance(error, NeedsValuesError | NotImplementedError):
+        return True
+    # Raised by PyTorch itself where elements are read without an operation (`.tolist()`, `.numpy()`).
+    return "tensor subclass" in str(error) or "AbstractTensor" in str(error)
+
+
+def _tensors(value: Any) -> Iterable[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _elements(out: Any) -> int:
+    return sum(tensor.numel() for tensor in _tensors(out))

@@ -1,0 +1,89 @@
+"""What a model's weights cost: elements and bytes, each tensor and each storage once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from pytest_modelbudget.measure.copying import storage_of
+
+
+@dataclass
+class Weights:
+    """What one module itself holds, without its children.
+
+    Attributes:
+        params: elements of the parameters.
+        trainable_params: elements of those with ``requires_grad``.
+        size: bytes of parameters and persistent buffers, as stored.
+        dtypes: dtypes of its parameters, in the order of definition.
+        shared_with: names of the modules that some of its tensors were put to already.
+    """
+
+    params: int = 0
+    trainable_params: int = 0
+    size: int = 0
+    dtypes: list[str] = field(default_factory=list)
+    shared_with: list[str] = field(default_factory=list)
+
+
+def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
+    """Put every tensor, and every storage, to the first module that holds it.
+
+    Args:
+        modules: qualified name to module; one module may stand under several names.
+
+    Returns:
+        qualified name to what that module holds.
+    """
+    owner_of: dict[int, str] = {}
+    stored: set[int] = set()
+    weights: dict[str, Weights] = {}
+    for name, module in modules.items():
+        own = weights[name] = Weights()
+        held: list[torch.Tensor] = []
+        for parameter in module._parameters.values():
+            if parameter is None:
+                continue
+            held.append(parameter)
+            dtype = str(parameter.dtype).removeprefix("torch.")
+            if dtype not in own.dtypes:
+                own.dtypes.append(dtype)
+            if id(parameter) not in owner_of:
+                own.params += parameter.numel()
+                own.trainable_params += parameter.numel() if parameter.requires_grad else 0
+        held += [
+            buffer
+            for key, buffer in module._buffers.items()
+            if buffer is not None and key not in module._non_persistent_buffers_set
+        ]
+        for tensor in held:
+            owner = owner_of.setdefault(id(tensor), name)
+            if owner != name and owner not in own.shared_with:
+                own.shared_with.append(owner)
+            own.size += _bytes_once(tensor, stored)
+    return weights
+
+
+def _bytes_once(tensor: torch.Tensor, stored: set[int]) -> int:
+    """Bytes of the storages under ``tensor`` that are not in ``stored`` yet; adds them to it."""
+    nbytes = 0
+    for part in _strided_parts(tensor):
+        identity, size = storage_of(part)
+        if identity not in stored:
+            stored.add(identity)
+            nbytes += size
+    return nbytes
+
+
+def _strided_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """The plain tensors that a sparse tensor is stored as."""
+    if tensor.layout is torch.sparse_coo:
+        return tensor._indices(), tensor._values()
+    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
+        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
+    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
+        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
+    return (tensor,)

@@ -1,0 +1,140 @@
+"""From verdicts to the reports of tests."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_modelbudget.budget import Verdict
+from pytest_modelbudget.errors import BudgetExceeded, MeasurementError, ModelBudgetError, UncountedWarning, users_traceback
+
+if TYPE_CHECKING:
+    from _pytest._io import TerminalWriter
+
+_VERDICTS = pytest.StashKey[list[Verdict]]()
+# Columns of a report that is written into a file, or into an assertion's message.
+_WIDTH = 100
+
+
+def record(item: pytest.Item, verdict: Verdict) -> None:
+    """Keep a verdict for the report of the test that it was found in."""
+    item.stash.setdefault(_VERDICTS, []).append(verdict)
+
+
+def recorded(item: pytest.Item) -> list[Verdict]:
+    """The verdicts kept for a test."""
+    return item.stash.get(_VERDICTS, [])
+
+
+def raise_if_over(item: pytest.Item, verdict: Verdict) -> None:
+    """Fail a test whose model is over budget.
+
+    Raises:
+        BudgetExceeded: a limit is broken.
+    """
+    __tracebackhide__ = True
+    if verdict.breaches:
+        from pytest_modelbudget.report.table import to_text
+        from pytest_modelbudget.report.terminal import breach_summary, failure
+
+        report = to_text(failure(verdict, _see_all(item.nodeid), item.config.get_verbosity()), _WIDTH)
+        raise BudgetExceeded(f"{breach_summary(verdict)}\n\n{report}", verdict)
+
+
+def attach(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+    """Put what was found on a report, as plain data that crosses between processes, and say why it failed."""
+    data: dict[str, Any] = {}
+    if report.when == "call" and recorded(item):
+        data["verdicts"] = [verdict.to_plain() for verdict in recorded(item)]
+    if call.excinfo is not None:
+        data |= _failure(item, call.excinfo)
+    if data:
+        report.modelbudget = data  # type: ignore[attr-defined]
+        explain(report)
+
+
+def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) -> dict[str, Any]:
+    """Why a test failed, where that is ours to say."""
+    error = excinfo.value
+    in_body = [entry for entry in excinfo.traceback if entry.path == item.path]
+    if isinstance(error, BudgetExceeded) and not in_body:
+        return {
+            "kind": "over",
+            "verdict": error.verdict.to_plain(),
+            "see_all": _see_all(item.nodeid),
+            "verbosity": item.config.get_verbosity(),
+        }
+    if isinstance(error, ModelBudgetError | UncountedWarning):
+        parts = [f"could not measure: {error}"]
+        if in_body:
+            parts.append(f"measured in {item.nodeid.partition('::')[0]}:{in_body[-1].lineno + 1}")
+        if error.__cause__ is not None:
+            parts.append(users_traceback(error.__cause__))
+        return {"kind": "unmeasured", "text": "\n\n".join(part for part in parts if part)}
+    return {}
+
+
+def explain(report: pytest.TestReport) -> None:
+    """Have a failing report say what `attach` put on it."""
+    data: dict[str, Any] = report.modelbudget  # type: ignore[attr-defined]
+    if data.get("kind") == "over":
+        report.longrepr = OverBudget(data)  # type: ignore[assignment]
+    elif data.get("kind") == "unmeasured":
+        report.longrepr = Unmeasured(data["text"])  # type: ignore[assignment]
+
+
+@dataclass(frozen=True)
+class _Crash:
+    """What pytest's short summary and JUnit read of a failure."""
+
+    message: str
+
+
+class OverBudget:
+    """The failure of a model over budget, written as wide and colourful as the terminal is."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        from pytest_modelbudget.report.terminal import breach_summary
+
+        self._verdict = Verdict.from_plain(data["verdict"])
+        self._see_all: str = data["see_all"]
+        self._verbosity: int = data["verbosity"]
+        self.reprcrash = _Crash(breach_summary(self._verdict))
+
+    def text(self, width: int, colour: bool) -> str:
+        """The report as lines of text."""
+        from pytest_modelbudget.report.table import to_text
+        from pytest_modelbudget.report.terminal import failure
+
+        return to_text(failure(self._verdict, self._see_all, self._verbosity), width, colour)
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write the report; pytest calls it."""
+        tw.write(self.text(tw.fullwidth, tw.hasmarkup))
+
+    def __str__(self) -> str:
+        return self.text(_WIDTH, False)
+
+
+class Unmeasured:
+    """The failure of a model that could not be measured."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.reprcrash = _Crash(text.partition("\n")[0])
+
+    def toterminal(self, tw: TerminalWriter) -> None:
+        """Write the report; pytest calls it."""
+        tw.line(self._text)
+
+    def __str__(self) -> str:
+        return self._text
+
+
+def _see_all(nodeid: str) -> str:
+    """The command that shows every layer of what a test measures."""
+    return f"pytest {shlex.quote(nodeid)} -vv"

@@ -1,0 +1,116 @@
+"""pytest's hooks and options. All that costs time to import is imported where it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_modelbudget.fixtures import model_profile, modelbudget
+from pytest_modelbudget.gathering import Gathering
+from pytest_modelbudget.metrics import COUNTERS
+from pytest_modelbudget.project import PROJECT, Project
+
+__all__ = ["model_profile", "modelbudget"]
+
+_MARKER = (
+    'modelbudget(name | model=..., inputs=..., **limits): hold a model against limits. ("alexnet") or ("alexnet@hd") '
+    "is a model of pyproject.toml with its limits; (model=build, inputs=(1, 3, 224, 224), params='62M') describes "
+    "one in place; (params='62M', macs='720M') limits every model that the modelbudget fixture measures in the test."
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("modelbudget", "model budgets (limits stand in [tool.modelbudget] of pyproject.toml)")
+    group.addoption(
+        "--modelbudget-counter",
+        choices=COUNTERS,
+        default=None,
+        metavar="NAME",
+        help=f"count multiply-accumulates with this counter: {', '.join(COUNTERS)} (default: that of pyproject.toml)",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", _MARKER)
+    project = config.stash[PROJECT] = Project(config)
+    project.load_root()
+    if project.is_controller:
+        config.pluginmanager.register(Gathering(config), "modelbudget-gathering")
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.name != "pyproject.toml":
+        return None
+    settings = parent.config.stash[PROJECT].load(file_path)
+    if settings is None:
+        return None
+    from pytest_modelbudget.items import ModelFile
+
+    return ModelFile.from_parent(parent, path=file_path, settings=settings)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    result = yield
+    session.config.stash[PROJECT].raise_mistakes()
+    return result
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if any(metafunc.definition.iter_markers("modelbudget")):
+        from pytest_modelbudget.marker import check_markers
+
+        check_markers(metafunc.definition)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if any(item.iter_markers("modelbudget")):
+        from pytest_modelbudget.marker import measure_marked
+
+        measure_marked(item)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    __tracebackhide__ = True
+    if not any(item.iter_markers("modelbudget")):
+        return (yield)
+    from pytest_modelbudget.marker import check_marked, fail_if_unused
+
+    check_marked(item)
+    result = yield
+    fail_if_unused(item)
+    return result
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if item.config.stash[PROJECT].is_used:
+        from pytest_modelbudget.outcome import attach
+
+        attach(report, item, call)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, object, object]:
+    report = yield
+    if isinstance(report, pytest.TestReport) and hasattr(report, "modelbudget"):
+        from pytest_modelbudget.outcome import explain
+
+        explain(report)
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:
+    # A model that could not be measured inside a test's body is an error, as it is in a set-up.
+    if report.when == "call" and getattr(report, "modelbudget", {}).get("kind") == "unmeasured":
+        return "error", "E", "ERROR"
+    return None

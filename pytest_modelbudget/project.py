@@ -1,0 +1,129 @@
+"""The pyproject.toml files of a pytest run, and the session that measures their models."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from pytest_modelbudget.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.session import Session
+    from pytest_modelbudget.settings import Settings
+
+
+class Project:
+    """What one pytest run knows of the project that it runs in.
+
+    Attributes:
+        is_used: whether anything was or will be measured: only then is more than this module imported.
+    """
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+        self._loaded: dict[Path, Settings | None] = {}
+        self._mistakes: list[str] = []
+        self.is_used = False
+
+    @cached_property
+    def session(self) -> Session:
+        """The measurements of this run."""
+        from pytest_modelbudget.session import Session
+
+        self.is_used = True
+        return Session(self._config.getoption("--modelbudget-counter"))
+
+    @property
+    def is_controller(self) -> bool:
+        """Whether this process reports: it is not a worker of pytest-xdist."""
+        return not hasattr(self._config, "workerinput")
+
+    @property
+    def asked_for_the_gate(self) -> bool:
+        """Whether the command line asked for budgets to be checked, and not just for tests."""
+        selected = self._config.option.markexpr
+        by_marker = "modelbudget" in selected and "not modelbudget" not in selected
+        return by_marker or any(_path_of(arg).name == "pyproject.toml" for arg in self._explicit_args())
+
+    def load_root(self) -> None:
+        """Load the pyproject.toml of the root folder, and have plain ``pytest`` collect it.
+
+        Raises:
+            pytest.UsageError: it is wrong.
+        """
+        file = self._config.rootpath / "pyproject.toml"
+        settings = self.load(file)
+        self.raise_mistakes()
+        if settings is None or not settings.collect or self._explicit_args():
+            return
+        folders = [self._absolute(arg) for arg in self._config.args]
+        if not any(folder == file.parent or folder in file.parent.parents for folder in folders):
+            self._config.args.append(str(file))
+
+    def load(self, file: Path) -> Settings | None:
+        """The settings of a pyproject.toml, or None; a mistake in it is kept for `raise_mistakes`."""
+        if file not in self._loaded:
+            self._loaded[file] = None
+            if _may_have_settings(file):
+                from pytest_modelbudget.settings import load
+
+                try:
+                    self._loaded[file] = load(file, self._shown(file))
+                except SettingsError as error:
+                    self._mistakes.append(str(error))
+        return self._loaded[file]
+
+    def settings_for(self, path: Path) -> Settings | None:
+        """The settings that hold for a test file: those of the nearest pyproject.toml that has some."""
+        for folder in path.parents:
+            settings = self.load(folder / "pyproject.toml")
+            if settings is not None:
+                return settings
+            if folder == self._config.rootpath:
+                break
+        return self.load(self._config.rootpath / "pyproject.toml")
+
+    def collects(self, settings: Settings) -> bool:
+        """Whether the models of this file are items of this run."""
+        named = any(self._absolute(arg) == settings.file for arg in self._config.args)
+        return settings.collect or named
+
+    def raise_mistakes(self) -> None:
+        """Stop the run for what is wrong in a pyproject.toml.
+
+        Raises:
+            pytest.UsageError: there are mistakes.
+        """
+        if self._mistakes:
+            raise pytest.UsageError("\n".join(self._mistakes))
+
+    def _explicit_args(self) -> list[str]:
+        given = self._config.args_source is pytest.Config.ArgsSource.ARGS
+        return self._config.args if given else []
+
+    def _absolute(self, arg: str) -> Path:
+        return Path(os.path.abspath(self._config.invocation_params.dir / _path_of(arg)))
+
+    def _shown(self, file: Path) -> str:
+        return Path(os.path.relpath(file, self._config.rootpath)).as_posix()
+
+
+def _path_of(arg: str) -> Path:
+    return Path(arg.partition("::")[0])
+
+
+def _may_have_settings(file: Path) -> bool:
+    """Whether a file names the table; without parsing it, since most files do not. A broken one is loaded too."""
+    try:
+        return b"modelbudget" in file.read_bytes()
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+        return False
+    except OSError:
+        return True
+
+
+PROJECT = pytest.StashKey[Project]()

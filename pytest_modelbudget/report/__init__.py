@@ -1,0 +1,1 @@
+"""What was found, in each reader's own form."""

@@ -1,0 +1,103 @@
+"""Tables of layers and of models, as text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.profile import Layer, Profile
+from pytest_modelbudget.units import format_quantity
+
+_COLUMNS = ("params", "size", "macs", "activations")
+
+
+def to_text(renderable: RenderableType, width: int = 100, colour: bool = False) -> str:
+    """A renderable as lines of text, the last one ended, with escape sequences where there is colour."""
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        width=max(width, 20),
+        force_terminal=colour,
+        color_system="standard" if colour else None,
+        no_color=not colour,
+        legacy_windows=False,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        soft_wrap=False,
+    )
+    console.print(renderable)
+    return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
+
+
+def plain_table(*headings: tuple[str, str]) -> Table:
+    """A table without lines; each heading is a text and how its column is aligned."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    for text, align in headings:
+        name = align == "left"
+        table.add_column(
+            Text(text), justify="left" if name else "right", no_wrap=True, overflow="ellipsis", min_width=4
+        )
+    return table
+
+
+def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Table:
+    """A row a layer, with its own work and weights, and the totals of the whole profile."""
+    table = plain_table(
+        ("layer", "left"), ("type", "left"), ("output", "left"), *((key, "right") for key in _COLUMNS)
+    )
+    for layer in profile.layers.values() if layers is None else layers:
+        table.add_row(Text(layer_name(layer)), Text(layer.type), Text(shape_text(layer.output_shape)), *_cells(layer))
+    table.add_section()
+    table.add_row(Text("total"), "", "", *_cells(profile), style="bold")
+    return table
+
+
+def dearest_table(profile: Profile, metric: str, layers: Iterable[Layer]) -> Table:
+    """A row a layer: what it costs of one metric, exactly, and its share of the whole."""
+    total = getattr(profile, metric)
+    table = plain_table(("layer", "left"), (metric, "right"), ("share", "right"), ("module", "left"))
+    for layer in layers:
+        value = getattr(layer, metric)
+        share = f"{100 * value / total:.1f}%" if total else ""
+        table.add_row(Text(layer_name(layer)), f"{value:,}", share, Text(described(layer)))
+    return table
+
+
+def dearest(profile: Profile, metric: str, most: int | None) -> list[Layer]:
+    """The layers that cost most of a metric, dearest first; of equal ones the earlier first.
+
+    Of ``peak_memory``, which a layer's parents reach too, the layers without children.
+    """
+    layers = list(profile.layers.values())
+    if not METRICS[metric].per_layer:
+        parents = {layer.name.rpartition(".")[0] for layer in layers if layer.name}
+        layers = [layer for layer in layers if layer.name not in parents]
+    costly = [layer for layer in layers if getattr(layer, metric)]
+    return sorted(costly, key=lambda layer: -getattr(layer, metric))[:most]
+
+
+def layer_name(layer: Layer) -> str:
+    """How a layer is called; the model itself has no qualified name."""
+    return layer.name or "(the model itself)"
+
+
+def described(layer: Layer) -> str:
+    """A layer as its module describes itself."""
+    calls = f" × {layer.calls} calls" if layer.calls > 1 else ""
+    shared = f", shared with {', '.join(layer.shared_with)}" if layer.shared_with else ""
+    return f"{layer.type}({layer.spec}){calls}{shared}"
+
+
+def shape_text(shape: tuple[int, ...] | None) -> str:
+    """``1×64×55×55``; empty for no tensor."""
+    return "" if shape is None else "×".join(map(str, shape)) or "scalar"
+
+
+def _cells(costs: Layer | Profile) -> list[str]:
+    return [format_quantity(getattr(costs, key), METRICS[key]) for key in _COLUMNS]

@@ -118,9 +118,7 @@ def check(
     return Verdict(profile, tuple(checks), tuple(new))
 
 
-def _check_limits(
-    profile: Profile, limits: Limits, baseline: Profile | None, layer: str | None
-) -> Iterator[Check]:
+def _check_limits(profile: Profile, limits: Limits, baseline: Profile | None, layer: str | None) -> Iterator[Check]:
     for metric, limit in limits.items():
         measured: int = getattr(profile, metric)
         recorded: int | None = None if baseline is None else getattr(baseline, metric)

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from . import schema
-from .errors import SettingsError
-from .limit import Limit, Place, merge
-from .metrics import METRICS
-from .settings import DEFAULT_CASE, CaseSettings, ModelSettings, Settings, contradiction
-from .toml_lines import line_of
-from .wording import Mistake, Steps, path_text
+from pytest_modelbudget import schema
+from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.limit import Limit, Place, merge
+from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.settings import DEFAULT_CASE, CaseSettings, ModelSettings, Settings, contradiction
+from pytest_modelbudget.toml_lines import line_of
+from pytest_modelbudget.wording import Mistake, Steps, path_text
 
 _ROOT = ("tool", "modelbudget")
 
@@ -97,9 +97,7 @@ class _Source:
         """Where ``path``, which leads on from ``[tool.modelbudget]``, is written."""
         table, within = _split(path)
         header = f"[{path_text((*_ROOT, *table))}]"
-        return Place(
-            self.shown, line_of(self.text, (*_ROOT, *_keys(path))), f"{header} {path_text(within)}".rstrip()
-        )
+        return Place(self.shown, line_of(self.text, (*_ROOT, *_keys(path))), f"{header} {path_text(within)}".rstrip())
 
     def limits(self, raw: schema.Costs, path: Steps) -> dict[str, Limit]:
         """The limits that the table at ``path`` sets, with the places of their bounds."""
@@ -109,9 +107,7 @@ class _Source:
     def _placed(self, limit: Limit, path: Steps) -> Limit:
         label = self.place(path).label
         bounds = [bound for bound in ("max", "min", "growth") if getattr(limit, bound) is not None]
-        return replace(
-            limit, places={bound: replace(self.place((*path, bound)), label=label) for bound in bounds}
-        )
+        return replace(limit, places={bound: replace(self.place((*path, bound)), label=label) for bound in bounds})
 
     def error(self, mistakes: Iterable[Mistake]) -> SettingsError:
         """One error that tells all ``mistakes``, in the order of the file."""

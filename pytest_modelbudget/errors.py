@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from pytest_modelbudget.budget import Verdict
 
-_OURS = str(Path(__file__).parent)
+_OURS = Path(__file__).parent.name
 
 
 class ModelBudgetError(Exception):
@@ -55,22 +55,30 @@ class UncountedWarning(UserWarning):
 def users_traceback(error: BaseException) -> str:
     """The traceback of an exception from a user's code, from the first frame of that code.
 
-    Frames of this package, and those that lead from it into the user's code, are left out. Empty where there is no
-    frame of the user's.
+    Frames of this package, PyTorch's plumbing from one module to the next, and what is below an operation that was
+    run without elements are left out. Empty where no frame is the user's.
     """
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_ours(frame.filename)]
-    first = next((index for index, frame in enumerate(frames) if not _leads_in(frame)), None)
-    if first is None:
+    frames: list[traceback.FrameSummary] = []
+    for frame in traceback.extract_tb(error.__traceback__):
+        if frame.name == "__torch_dispatch__":
+            break
+        if not _is_under(frame, _OURS) and not _is_plumbing(frame) and (frames or not _is_machinery(frame)):
+            frames.append(frame)
+    if not frames:
         return ""
-    lines = traceback.format_list(frames[first:]) + traceback.format_exception_only(error)
+    lines = [*traceback.format_list(frames), *traceback.format_exception_only(error)]
     return "Traceback (most recent call last):\n" + "".join(lines).rstrip("\n")
 
 
-def _is_ours(filename: str) -> bool:
-    return filename.startswith(_OURS)
+def _is_machinery(frame: traceback.FrameSummary) -> bool:
+    """Whether a frame is PyTorch's own, or Python's import system."""
+    return frame.filename.startswith("<frozen importlib") or _is_under(frame, "importlib") or _is_under(frame, "torch")
 
 
-def _leads_in(frame: traceback.FrameSummary) -> bool:
-    """Whether a frame is of the machinery that calls a module or imports one."""
-    name = frame.filename.replace("\\", "/")
-    return name.startswith("<frozen importlib") or "/importlib/" in name or "/torch/nn/modules/module.py" in name
+def _is_plumbing(frame: traceback.FrameSummary) -> bool:
+    name = Path(frame.filename).as_posix()
+    return name.endswith(("torch/nn/modules/module.py", "torch/_compile.py", "torch/_dynamo/eval_frame.py"))
+
+
+def _is_under(frame: traceback.FrameSummary, folder: str) -> bool:
+    return folder in Path(frame.filename).parts

@@ -64,10 +64,11 @@ class ModelBudget:
 
 @pytest.fixture
 def modelbudget(request: pytest.FixtureRequest) -> ModelBudget:
-    """Hold a model against limits: modelbudget(model, (1, 3, 224, 224), params="62M", macs="720M").
+    """Hold a model against limits, as in `modelbudget(model, (1, 3, 224, 224), params="62M", macs="720M")`.
 
     Gives the profile that was measured; modelbudget.measure(model, inputs) measures only.
     """
+    request.config.stash[PROJECT].is_used = True
     return ModelBudget(request.node)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from .wording import Mistake, instead, shown
+from pytest_modelbudget.wording import Mistake, instead, shown
 
 FLOATING = ("float32", "float16", "bfloat16", "float64")
 COMPLEX = ("complex64", "complex128")
@@ -105,9 +105,7 @@ def decode_inputs(value: object) -> InputSpec:
     """
     if isinstance(value, str):
         if ":" not in value:
-            raise Mistake(
-                f'must be a shape such as [1, 3, 224, 224], or "module:callable"; not {shown(value)}'
-            )
+            raise Mistake(f'must be a shape such as [1, 3, 224, 224], or "module:callable"; not {shown(value)}')
         return Made(callable_path(value))
     if isinstance(value, dict):
         if "shape" in value:
@@ -175,9 +173,7 @@ def _table(value: dict[str, object], depth: int) -> TableSpec:
     _refuse_deep(depth)
     items: dict[str, Spec] = {}
     for key, item in value.items():
-        items[key] = (
-            ValueSpec(item) if isinstance(item, bool | int | float | str) else _within(key, item, depth)
-        )
+        items[key] = ValueSpec(item) if isinstance(item, bool | int | float | str) else _within(key, item, depth)
     return TableSpec(items)
 
 
@@ -239,18 +235,14 @@ def _dtype(value: object) -> str:
         raise Mistake(f'must be a string such as "int64", not {shown(value)}', ("dtype",))
     if value not in DTYPES:
         name = re.sub(r"^torch\.", "", value)
-        raise Mistake(
-            f"unknown dtype {shown(value)}; {instead(_OTHER_NAMES.get(name, name), DTYPES)}", ("dtype",)
-        )
+        raise Mistake(f"unknown dtype {shown(value)}; {instead(_OTHER_NAMES.get(name, name), DTYPES)}", ("dtype",))
     return value
 
 
 def _range(value: dict[str, object], dtype: str) -> tuple[int, int]:
     """``low`` and ``high`` of a tensor of ``dtype``, from which integers are drawn, ``high`` excluded."""
     if "high" not in value:
-        raise Mistake(
-            "needs a high as well: integers are drawn from low up to, not including, high", ("low",)
-        )
+        raise Mistake("needs a high as well: integers are drawn from low up to, not including, high", ("low",))
     if "fill" in value:
         raise Mistake("has no meaning beside high: the elements are either drawn or all the same", ("fill",))
     low, high = (_integer(value.get(key, 0), key) for key in ("low", "high"))
@@ -281,9 +273,7 @@ def _fill(value: object, dtype: str | None) -> bool | int | float:
             raise Mistake(f'must be an integer, as dtype is "{dtype}"; not {shown(value)}', ("fill",))
         return value
     if value not in INTEGERS.get(dtype or "", INTEGERS["int64"]):
-        raise Mistake(
-            f"is {shown(value)}, which no {dtype if dtype in INTEGERS else 'tensor'} can hold", ("fill",)
-        )
+        raise Mistake(f"is {shown(value)}, which no {dtype if dtype in INTEGERS else 'tensor'} can hold", ("fill",))
     return value
 
 

@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_modelbudget.budget import Verdict
-from pytest_modelbudget.errors import BudgetExceeded, MeasurementError, ModelBudgetError, UncountedWarning, users_traceback
+from pytest_modelbudget.errors import (
+    BudgetExceeded,
+    ModelBudgetError,
+    SettingsError,
+    UncountedWarning,
+    users_traceback,
+)
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -42,7 +48,7 @@ def raise_if_over(item: pytest.Item, verdict: Verdict) -> None:
         from pytest_modelbudget.report.terminal import breach_summary, failure
 
         report = to_text(failure(verdict, _see_all(item.nodeid), item.config.get_verbosity()), _WIDTH)
-        raise BudgetExceeded(f"{breach_summary(verdict)}\n\n{report}", verdict)
+        raise BudgetExceeded(f"{breach_summary(verdict)}\n\n{report}".rstrip(), verdict)
 
 
 def attach(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -52,6 +58,7 @@ def attach(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[N
         data["verdicts"] = [verdict.to_plain() for verdict in recorded(item)]
     if call.excinfo is not None:
         data |= _failure(item, call.excinfo)
+        _shorten_crash(report, call.excinfo.value)
     if data:
         report.modelbudget = data  # type: ignore[attr-defined]
         explain(report)
@@ -69,7 +76,7 @@ def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
             "verbosity": item.config.get_verbosity(),
         }
     if isinstance(error, ModelBudgetError | UncountedWarning):
-        parts = [f"could not measure: {error}"]
+        parts = [str(error) if isinstance(error, SettingsError) else f"could not measure: {error}"]
         if in_body:
             parts.append(f"measured in {item.nodeid.partition('::')[0]}:{in_body[-1].lineno + 1}")
         if error.__cause__ is not None:
@@ -78,9 +85,18 @@ def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
     return {}
 
 
+def _shorten_crash(report: pytest.TestReport, error: BaseException) -> None:
+    """Leave the exception's class out of pytest's summary line, which has room for a verdict only without it."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    if isinstance(error, BudgetExceeded) and crash is not None:
+        from pytest_modelbudget.report.terminal import breach_summary
+
+        crash.message = breach_summary(error.verdict)
+
+
 def explain(report: pytest.TestReport) -> None:
     """Have a failing report say what `attach` put on it."""
-    data: dict[str, Any] = report.modelbudget  # type: ignore[attr-defined]
+    data: dict[str, Any] = report.modelbudget
     if data.get("kind") == "over":
         report.longrepr = OverBudget(data)  # type: ignore[assignment]
     elif data.get("kind") == "unmeasured":

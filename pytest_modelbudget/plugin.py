@@ -71,6 +71,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if any(item.iter_markers("modelbudget")):
         from pytest_modelbudget.marker import measure_marked
 
+        item.config.stash[PROJECT].is_used = True
         measure_marked(item)
 
 

@@ -188,4 +188,5 @@ def _layer_to_plain(layer: Layer) -> dict[str, Any]:
 
 def _layer_from_plain(plain: dict[str, Any]) -> Layer:
     tuples = ("input_shape", "output_shape", "dtypes", "shared_with")
-    return Layer(**{key: tuple(value) if key in tuples else value for key, value in plain.items()})
+    attributes: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in plain.items()}
+    return Layer(**attributes)

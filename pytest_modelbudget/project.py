@@ -20,7 +20,7 @@ class Project:
     """What one pytest run knows of the project that it runs in.
 
     Attributes:
-        is_used: whether anything was or will be measured: only then is more than this module imported.
+        is_used: whether a test asked for a measurement: only then is more than this module imported.
     """
 
     def __init__(self, config: pytest.Config) -> None:
@@ -34,7 +34,6 @@ class Project:
         """The measurements of this run."""
         from pytest_modelbudget.session import Session
 
-        self.is_used = True
         return Session(self._config.getoption("--modelbudget-counter"))
 
     @property
@@ -106,7 +105,7 @@ class Project:
         return self._config.args if given else []
 
     def _absolute(self, arg: str) -> Path:
-        return Path(os.path.abspath(self._config.invocation_params.dir / _path_of(arg)))
+        return Path(os.path.normpath(self._config.invocation_params.dir / _path_of(arg)))
 
     def _shown(self, file: Path) -> str:
         return Path(os.path.relpath(file, self._config.rootpath)).as_posix()

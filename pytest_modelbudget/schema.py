@@ -16,11 +16,11 @@ from cattrs.errors import (
 )
 from cattrs.gen import make_dict_structure_fn, mapping_structure_factory, override
 
-from .inputs import InputSpec, callable_path, decode_inputs
-from .limit import Limit
-from .metrics import METRICS
-from .settings import DEFAULT_CASE, Counter, Dtype, Mode, Run, Uncounted, parse_limit
-from .wording import Mistake, Steps, instead, key_text, listed, nearest, shown
+from pytest_modelbudget.inputs import InputSpec, callable_path, decode_inputs
+from pytest_modelbudget.limit import Limit
+from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.settings import DEFAULT_CASE, Counter, Dtype, Mode, Run, Uncounted, parse_limit
+from pytest_modelbudget.wording import Mistake, Steps, instead, key_text, listed, nearest, shown
 
 T = TypeVar("T")
 
@@ -91,7 +91,7 @@ class Root:
     models: dict[ModelName, Model] = field(default_factory=dict)
 
 
-class Mistakes(Exception):
+class Mistakes(Exception):  # noqa: N818 - see Mistake
     """Everything that is wrong in a table.
 
     Attributes:
@@ -239,9 +239,7 @@ def _dict_hook(cl: Any, converter: Converter) -> Hook:
 
 def _fields_hook(cl: Any, converter: Converter) -> Hook:
     """A hook for a class of this module."""
-    overrides: dict[str, Any] = {
-        key: override(struct_hook=_limit_hook(key)) for key in _keys(cl) if key in METRICS
-    }
+    overrides: dict[str, Any] = {key: override(struct_hook=_limit_hook(key)) for key in _keys(cl) if key in METRICS}
     if "inputs" in _keys(cl):
         overrides["inputs"] = override(struct_hook=lambda value, _: decode_inputs(value))
     hook = make_dict_structure_fn(cl, converter, **overrides)
@@ -291,9 +289,7 @@ def _name(value: object, _: object) -> object:
 
 def _case_name(value: object, _: object) -> object:
     if value == DEFAULT_CASE:
-        raise Mistake(
-            f'"{DEFAULT_CASE}" is the case of the model\'s own inputs; write them, and its limits, there'
-        )
+        raise Mistake(f'"{DEFAULT_CASE}" is the case of the model\'s own inputs; write them, and its limits, there')
     return _name(value, None)
 
 

@@ -46,9 +46,7 @@ class Session:
         key = (settings.file, model.name, case.name)
         return self._once(key, partial(self._measure_configured, settings, model, case))
 
-    def judge(
-        self, settings: Settings, model: ModelSettings, case: CaseSettings, *, whole: bool = False
-    ) -> Verdict:
+    def judge(self, settings: Settings, model: ModelSettings, case: CaseSettings, *, whole: bool = False) -> Verdict:
         """The profile of a configured case, held against its limits.
 
         Limits on what is the same in every case (params, size) are held against the first case alone, so that one
@@ -114,13 +112,15 @@ class Session:
             name: the model's name in reports.
 
         Raises:
-            MeasurementError: it cannot be measured.
-            ValueError: the inputs are of no known form.
+            MeasurementError: it cannot be measured, or its inputs are of no known form.
         """
         from pytest_modelbudget.measure import measure
 
         counter = self._counter or (settings.counter if settings else "aten")
-        profile = replace(measure(model, inputs, counter=counter), model=name)
+        try:
+            profile = replace(measure(model, inputs, counter=counter), model=name)
+        except ValueError as error:
+            raise MeasurementError(str(error), "inputs") from None
         _refuse_uncounted(profile, settings.uncounted if settings else "error")
         return profile
 
@@ -128,8 +128,7 @@ class Session:
         """Measure a model that a marker describes, once for each pair of model and inputs.
 
         Raises:
-            MeasurementError: it cannot be measured.
-            ValueError: the inputs are of no known form.
+            MeasurementError: it cannot be measured, or its inputs are of no known form.
         """
         self._kept.append((model, inputs))  # so that their ids stay theirs
         key = (id(model), inputs if _is_shape(inputs) else id(inputs))
@@ -209,7 +208,7 @@ def uncounted_message(profile: Profile) -> str:
     lines += (
         "Give each a formula, in conftest.py or beside the model (0 where it costs no multiply-accumulates):",
         "  from pytest_modelbudget import register_formula",
-        f"  register_formula(torch.ops.{operation.replace('::', '.')}, lambda *args, out, **kwargs: ...)",
+        f"  register_formula(torch.ops.{operation}, lambda *args, out, **kwargs: ...)",
         'or set uncounted = "warn" in [tool.modelbudget].',
     )
     return "\n".join(lines)
@@ -224,4 +223,3 @@ def _layers_running(profile: Profile, operation: str) -> Iterator[str]:
 
 def _times(calls: int) -> str:
     return "1 call" if calls == 1 else f"{calls} calls"
-

@@ -10,13 +10,13 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
 
-from .errors import SettingsError
-from .inputs import InputSpec
-from .limit import Growth, Limit, Place
-from .metrics import Metric
-from .units import format_apart, parse_percentage, parse_quantity
-from .wording import Mistake, instead
-from .wording import shown as in_words
+from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.inputs import InputSpec
+from pytest_modelbudget.limit import Growth, Limit, Place
+from pytest_modelbudget.metrics import Metric
+from pytest_modelbudget.units import format_apart, parse_percentage, parse_quantity
+from pytest_modelbudget.wording import Mistake, instead
+from pytest_modelbudget.wording import shown as in_words
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -129,7 +129,7 @@ def parse(data: bytes, file: Path, shown: str) -> Settings | None:
     if "modelbudget" not in tool:
         return None
     # cattrs takes long to import, and most runs of pytest have no use for it.
-    from .decode import decode
+    from pytest_modelbudget.decode import decode
 
     return decode(tool["modelbudget"], text, file, shown)
 

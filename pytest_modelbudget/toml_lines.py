@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -45,6 +45,15 @@ def line_of(text: str, table: Sequence[str], key: str | None = None) -> int | No
     return None
 
 
+@lru_cache(maxsize=16)
+def _lines(text: str) -> Mapping[Keys, int]:
+    """Every table and key that ``text`` writes, with its line; of a table's lines, its own header's."""
+    scan = _Scan()
+    for kind, token, line in _tokens(text):
+        scan.take(kind, token, line)
+    return scan.implied | scan.headers
+
+
 @dataclass
 class _Open:
     """A bracket that is still open: whose value it is, and what stands in it."""
@@ -53,53 +62,65 @@ class _Open:
     path: Keys
 
 
-@lru_cache(maxsize=16)
-def _lines(text: str) -> Mapping[Keys, int]:
-    """Every table and key that ``text`` writes, with its line; of a table's lines, its own header's."""
-    headers: dict[Keys, int] = {}
-    implied: dict[Keys, int] = {}
-    table: Keys = ()
-    keys: list[str] = []
-    path: Keys = ()  # of the value that is being read
-    opened: list[_Open] = []
+@dataclass
+class _Scan:
+    """A walk over the tokens of a text, and what it has found."""
+
+    headers: dict[Keys, int] = field(default_factory=dict)
+    implied: dict[Keys, int] = field(default_factory=dict)
     state: Literal["key", "header", "value"] = "key"
-    key_line = 1
-    for kind, token, line in _tokens(text):
+    table: Keys = ()  # of the last header
+    keys: list[str] = field(default_factory=list)  # read so far of a header or dotted key
+    key_line: int = 1
+    path: Keys = ()  # of the value that is being read
+    opened: list[_Open] = field(default_factory=list)
+
+    def take(self, kind: str, token: str, line: int) -> None:
+        """Go on by one token."""
         if kind == "newline":
-            if not opened:
-                state, keys = "key", []
-        elif state == "value":
-            if token in ("[", "{"):
-                opened.append(_Open("list" if token == "[" else "table", path))
-                if token == "{":
-                    state, keys = "key", []
-            elif token in ("]", "}") and opened:
-                path = opened.pop().path
-            elif token == "," and opened and opened[-1].kind == "table":
-                path, state, keys = opened[-1].path, "key", []
+            if not self.opened:
+                self.state, self.keys = "key", []
+        elif self.state == "value":
+            self._in_value(token)
         elif kind in ("string", "bare"):
-            key_line = key_line if keys else line
-            keys.append(_unquoted(token) if kind == "string" else token)
-        elif token == "[" and state == "key" and not opened:
-            state = "header"
-        elif token == "]" and state == "header" and keys:
-            table = tuple(keys)
-            headers.setdefault(table, line)
-            _mark_all(implied, (), keys, line)
-            keys = []
-        elif token == "=" and state == "key" and keys:
-            base = opened[-1].path if opened else table
-            _mark_all(implied, base, keys, key_line)
-            path, state = (*base, *keys), "value"
-        elif token == "}" and opened:  # an empty inline table, or a comma before its end
-            path, state = opened.pop().path, "value"
-    return implied | headers
+            self.key_line = line
+            self.keys.append(_unquoted(token) if kind == "string" else token)
+        elif self.state == "header":
+            self._in_header(token)
+        else:
+            self._in_key(token)
 
+    def _in_value(self, token: str) -> None:
+        if token == "[":
+            self.opened.append(_Open("list", self.path))
+        elif token == "{":
+            self.opened.append(_Open("table", self.path))
+            self.state, self.keys = "key", []
+        elif token in ("]", "}") and self.opened:
+            self.path = self.opened.pop().path
+        elif token == "," and self.opened and self.opened[-1].kind == "table":
+            self.state, self.keys = "key", []
 
-def _mark_all(lines: dict[Keys, int], base: Keys, keys: Sequence[str], line: int) -> None:
-    """Note ``line`` for the dotted ``keys`` and for each table on the way to them, unless it has one."""
-    for count in range(1, len(keys) + 1):
-        lines.setdefault((*base, *keys[:count]), line)
+    def _in_header(self, token: str) -> None:
+        if token == "]" and self.keys:
+            self.table, self.keys = tuple(self.keys), []
+            self.headers.setdefault(self.table, self.key_line)
+            self._imply((), self.table)
+
+    def _in_key(self, token: str) -> None:
+        if token == "[" and not self.opened:
+            self.state = "header"
+        elif token == "=" and self.keys:
+            base = self.opened[-1].path if self.opened else self.table
+            self._imply(base, tuple(self.keys))
+            self.path, self.state = (*base, *self.keys), "value"
+        elif token == "}" and self.opened:  # an empty inline table, or a comma before its end
+            self.path, self.state = self.opened.pop().path, "value"
+
+    def _imply(self, base: Keys, keys: Keys) -> None:
+        """Note the line of dotted ``keys``, and of each table on the way to them, unless it has one."""
+        for count in range(1, len(keys) + 1):
+            self.implied.setdefault((*base, *keys[:count]), self.key_line)
 
 
 def _tokens(text: str) -> Iterator[tuple[str, str, int]]:

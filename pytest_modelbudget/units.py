@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from fractions import Fraction
 
-from .metrics import METRICS, Metric
-from .wording import Mistake, listed, shown
+from pytest_modelbudget.metrics import METRICS, Metric
+from pytest_modelbudget.wording import Mistake, listed, shown
 
 LARGEST = 10**24
 """The largest quantity that can be written, in any metric's unit."""

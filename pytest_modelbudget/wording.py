@@ -14,7 +14,7 @@ Steps = tuple[str | int, ...]
 """Keys and list positions that lead into nested tables and lists."""
 
 
-class Mistake(ValueError):
+class Mistake(ValueError):  # noqa: N818 - it is the user's, not the program's
     """One thing that a user wrote wrong.
 
     Attributes:
@@ -34,9 +34,17 @@ class Mistake(ValueError):
         return Mistake(self.message, (*steps, *self.path))
 
 
+def quoted(text: str) -> str:
+    """``text`` in double quotes as TOML writes it; what would move the cursor or end the line is escaped."""
+    return "".join(
+        letter if letter.isprintable() else f"\\U{ord(letter):08x}" if ord(letter) > 0xFFFF else f"\\u{ord(letter):04x}"
+        for letter in json.dumps(text, ensure_ascii=False)
+    )
+
+
 def key_text(key: str) -> str:
     """``key`` as TOML writes it: bare where that is possible, else quoted."""
-    return key if _BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)
+    return key if _BARE_KEY.fullmatch(key) else quoted(key)
 
 
 def path_text(path: Steps) -> str:
@@ -61,7 +69,7 @@ def shown(value: object) -> str:
         return str(value)
     if isinstance(value, str):
         cut = value if len(value) <= _LONGEST_SHOWN else value[:_LONGEST_SHOWN] + "…"
-        return json.dumps(cut, ensure_ascii=False)
+        return quoted(cut)
     if isinstance(value, dict):
         return "a table"
     name = type(value).__name__

@@ -107,6 +107,11 @@ def test_the_first_of_two_equal_keys_counts() -> None:
     assert line_of("[a]\nx = 1\nx = 2\n", ["a"], "x") == 2
 
 
+@pytest.mark.parametrize("value", ["{}", "[]", "{ b = {} }", "[{}, {}]", "[[], {}]"])
+def test_an_empty_value_ends_where_it_ends(value: str) -> None:
+    assert line_of(f"[t]\na = {value}\nb = 1\n", ["t"], "b") == 3
+
+
 def test_windows_line_ends_count_once() -> None:
     assert line_of("[a]\r\nx = 1\r\ny = 2\r\n", ["a"], "y") == 3
 
@@ -115,7 +120,9 @@ def test_escapes_in_a_quoted_key_are_read() -> None:
     assert line_of('\n["a\\tb\\u00e9"]\n', ["a\tb\u00e9"]) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[", "]", "}", "= 1", '"""', "[a", "a = {", "a = [[[", 'x = "\\', "{a = 1}", "[]\n=\n"])
+@pytest.mark.parametrize(
+    "text", ["", "[", "]", "}", "= 1", '"""', "[a", "a = {", "a = [[[", 'x = "\\', "{a = 1}", "[]\n=\n"]
+)
 def test_broken_text_raises_nothing(text: str) -> None:
     assert line_of(text, ["no", "such"], "key") is None
 

@@ -43,6 +43,4 @@ def measure(
     from pytest_modelbudget.measure.measuring import measure_subject
     from pytest_modelbudget.measure.subject import Subject
 
-    return measure_subject(
-        Subject(model), given_inputs(inputs), counter=counter, mode=mode, run=run, dtype=dtype
-    )
+    return measure_subject(Subject(model), given_inputs(inputs), counter=counter, mode=mode, run=run, dtype=dtype)

@@ -8,7 +8,7 @@ import torch
 
 from pytest_modelbudget.measure.memory import Storage
 
-_make_wrapper = torch.Tensor._make_wrapper_subclass  # type: ignore[attr-defined]
+_make_wrapper = torch.Tensor._make_wrapper_subclass
 
 
 class Description:
@@ -42,9 +42,7 @@ def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
 _descriptions: dict[tuple[object, ...], Description] = {}
 
 
-def describe(
-    shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, device: torch.device
-) -> Description:
+def describe(shape: tuple[int, ...], stride: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> Description:
     """The one description with these properties."""
     key = (shape, stride, dtype, device)
     found = _descriptions.get(key)
@@ -68,7 +66,7 @@ class AbstractTensor(torch.Tensor):
     description: Description
     held: Storage
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
     def __torch_dispatch__(  # type: ignore[override]
@@ -78,7 +76,7 @@ class AbstractTensor(torch.Tensor):
             return True
         raise RuntimeError(f"{func} was called on an abstract tensor after its measurement had ended")
 
-    def __repr__(self, *, tensor_contents: object = None) -> str:
+    def __repr__(self) -> str:  # type: ignore[override]
         return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AbstractTensor:

@@ -2,7 +2,7 @@
 
 Modules are copied one by one, with containers of their own. Other attributes are deep copies, so that a forward pass
 that appends to a list or counts its calls does so on the copy; what cannot be copied (a lock, an open file) is shared.
-Tensors become abstract, or, for a real run, clones. Ties are kept: one tensor stays one tensor, one storage one storage.
+Tensors become abstract, or, for a real run, clones. Ties are kept: one tensor stays one, and one storage stays one.
 """
 
 from __future__ import annotations
@@ -20,9 +20,12 @@ from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.abstract import AbstractTensor, can_be_abstract, describe, make
 from pytest_modelbudget.measure.memory import Memory, Storage
 
-_IMMUTABLE = frozenset(
-    (int, float, complex, bool, str, bytes, type(None), type, range, types.FunctionType, types.BuiltinFunctionType)
-    + (types.ModuleType, torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout, type(Ellipsis))
+_IMMUTABLE: frozenset[type] = frozenset(
+    (
+        *(int, float, complex, bool, str, bytes, type(None), type, range, type(Ellipsis)),
+        *(types.FunctionType, types.BuiltinFunctionType, types.ModuleType),
+        *(torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout),
+    )
 )
 
 
@@ -53,8 +56,7 @@ class Copier:
 
     def value(self, value: Any) -> Any:
         """The copy of any value: an input, or an attribute of a module."""
-        kind = type(value)
-        if kind in _IMMUTABLE:
+        if type(value) in _IMMUTABLE:
             return value
         known = self._memo.get(id(value))
         if known is not None:
@@ -63,16 +65,19 @@ class Copier:
             return self._tensor(value)
         if isinstance(value, nn.Module):
             return self._module(value)
+        return self._container(value)
+
+    def _container(self, value: Any) -> Any:
+        """A copy with copied contents; of what is no container, a deep copy."""
+        kind = type(value)
         if kind is list or kind is deque:
             sequence = self._remember(value, kind())
             sequence.extend(self.value(item) for item in value)
             return sequence
-        if kind is set:
-            return self._remember(value, {self.value(item) for item in value})
-        if kind is tuple:
-            return tuple(self.value(item) for item in value)
+        if kind is tuple or kind is set:
+            return self._remember(value, kind(self.value(item) for item in value))
         if kind is dict or kind is OrderedDict or kind is defaultdict:
-            copied = defaultdict(value.default_factory) if kind is defaultdict else kind()
+            copied: Any = defaultdict(value.default_factory) if kind is defaultdict else kind()
             self._remember(value, copied)
             copied.update((key, self.value(item)) for key, item in value.items())
             return copied
@@ -116,7 +121,7 @@ class Copier:
         known = self._memo.get(id(tensor))
         if known is not None:
             return known  # type: ignore[no-any-return]
-        if isinstance(tensor, nn.parameter.UninitializedTensorMixin):
+        if nn.parameter.is_lazy(tensor):
             raise MeasurementError(
                 "a lazy module's parameters have no shape yet; call the model once before it is measured"
             )
@@ -125,7 +130,7 @@ class Copier:
         else:
             copied = self._clone(tensor)
         if isinstance(tensor, nn.Parameter):
-            copied._is_param = True  # type: ignore[attr-defined]
+            copied._is_param = True
         for name, value in vars(tensor).items():
             if name not in ("description", "held", "_is_param"):
                 setattr(copied, name, value)

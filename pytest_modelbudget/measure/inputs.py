@@ -27,9 +27,7 @@ class Maker:
         device: where they are put.
     """
 
-    def __init__(
-        self, memory: Memory, *, abstract: bool, dtype: torch.dtype, cast: bool, device: torch.device
-    ) -> None:
+    def __init__(self, memory: Memory, *, abstract: bool, dtype: torch.dtype, cast: bool, device: torch.device) -> None:
         self._memory = memory
         self._abstract = abstract
         self._dtype = dtype

@@ -8,6 +8,7 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,7 +26,7 @@ def undisturbed() -> Iterator[None]:
     numpy: Any = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
     python_state = random.getstate()
-    folder = os.getcwd()
+    folder = Path.cwd()
     fastpath = torch.backends.mha.get_fastpath_enabled()
     dtype = torch.get_default_dtype()
     collecting = gc.isenabled()

@@ -13,7 +13,6 @@ from pytest_modelbudget.measure.attribution import Attribution, Row
 from pytest_modelbudget.measure.copying import Copier
 from pytest_modelbudget.measure.inputs import InputSource, Maker
 from pytest_modelbudget.measure.isolation import undisturbed
-from pytest_modelbudget.measure.memory import Memory
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
 from pytest_modelbudget.measure.weights import Weights, weigh
@@ -63,8 +62,7 @@ def measure_subject(
                     'set run = "auto" or run = "real"'
                 )
             _refuse_what_does_not_fit(model)
-        profile = _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note)
-    return profile
+        return _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note)
 
 
 def _profile(
@@ -109,7 +107,7 @@ def _profile(
     del out
     weights = weigh(attribution.modules)
     layers = {
-        name: _layer(row, attribution.modules[name], weights[name], model)
+        name: _layer(row, attribution.modules[name], weights[name])
         for name, row in attribution.rows.items()
         if row.calls or row.macs or row.uncounted or attribution.is_first(name)
     }
@@ -122,7 +120,7 @@ def _profile(
     )
 
 
-def _layer(row: Row, module: nn.Module, weights: Weights, model: nn.Module) -> Layer:
+def _layer(row: Row, module: nn.Module, weights: Weights) -> Layer:
     return Layer(
         name=row.name,
         type=type(module).__name__,

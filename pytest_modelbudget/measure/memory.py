@@ -37,8 +37,7 @@ class Memory:
     def allocate(self, nbytes: int) -> None:
         """Count ``nbytes`` as alive."""
         self.alive += nbytes
-        if self.alive > self.peak:
-            self.peak = self.alive
+        self.peak = max(self.peak, self.alive)
 
     def hold_real(self, tensor: torch.Tensor) -> None:
         """Count the storage of a real tensor, once, until it is freed."""

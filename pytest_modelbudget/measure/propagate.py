@@ -116,8 +116,7 @@ class Propagation:
             NeedsValuesError: the result depends on elements that are not there.
         """
         parts: list[Any] = [func]
-        for arg in args:
-            parts.append(arg.description if type(arg) is AbstractTensor else signature(arg))
+        parts += [arg.description if type(arg) is AbstractTensor else signature(arg) for arg in args]
         if kwargs:
             parts.append(signature(kwargs))
         key = tuple(parts)
@@ -175,9 +174,7 @@ class Propagation:
         if isinstance(out, list | tuple) and len(plan.returns) == 1:
             remembered: Any = [_remember(item, *plan.returns[0], device) for item in out]
         elif isinstance(out, list | tuple):
-            remembered = tuple(
-                _remember(item, *how, device) for item, how in zip(out, plan.returns, strict=True)
-            )
+            remembered = tuple(_remember(item, *how, device) for item, how in zip(out, plan.returns, strict=True))
         elif plan.returns:
             remembered = _remember(out, *plan.returns[0], device)
         else:
@@ -220,7 +217,9 @@ class Propagation:
         """The arguments with real masks turned into the indices that they select, whose shapes are known."""
         if func.overloadpacket in (aten.index, aten._unsafe_index):
             tensor, indices = args
-            if not any(self._is_abstract(index) and index.dtype is torch.bool for index in indices if index is not None):
+            if not any(
+                self._is_abstract(index) and index.dtype is torch.bool for index in indices if index is not None
+            ):
                 return tensor, [part for index in indices for part in _as_indices(index)]
         self.needed.append(str(func))
         raise NeedsValuesError(f"{func} looks at the elements of a tensor")

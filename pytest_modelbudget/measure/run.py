@@ -26,7 +26,7 @@ class Recorder(TorchDispatchMode):
     """
 
     def __init__(self, *, abstract: bool, memory: Memory | None = None) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.memory = memory or Memory()
         self.row = Row("")
         self.propagation = Propagation(self.memory) if abstract else None
@@ -59,7 +59,8 @@ class Recorder(TorchDispatchMode):
         if cost is None:
             formula = formula_of(func)
             if formula is None:
-                self.row.uncounted[str(func)] = self.row.uncounted.get(str(func), 0) + 1
+                operation = str(func.overloadpacket)
+                self.row.uncounted[operation] = self.row.uncounted.get(operation, 0) + 1
                 return
             cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out))
         macs, activations = cost

@@ -27,9 +27,7 @@ class Subject:
     def __init__(self, model: Any, name: str = "") -> None:
         self._name = name or _name_of(model)
         if not isinstance(model, nn.Module) and not callable(model):
-            raise MeasurementError(
-                f"{self._name} is a {type(model).__name__}; expected an nn.Module or a callable that builds one"
-            )
+            raise MeasurementError(f"expected an nn.Module or a callable that builds one, not {type(model).__name__}")
         self._model = model
 
     @cached_property

@@ -31,28 +31,34 @@ def to_text(renderable: RenderableType, width: int = 100, colour: bool = False) 
         emoji=False,
         soft_wrap=False,
     )
-    console.print(renderable)
+    console.print(renderable, crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def plain_table(*headings: tuple[str, str]) -> Table:
-    """A table without lines; each heading is a text and how its column is aligned."""
+def plain_table(*headings: str) -> Table:
+    """A table without lines: the first column holds names, the others numbers, or text from `clipped`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for text, align in headings:
-        name = align == "left"
-        table.add_column(
-            Text(text), justify="left" if name else "right", no_wrap=True, overflow="ellipsis", min_width=4
-        )
+    for position, heading in enumerate(headings):
+        if position == 0:
+            table.add_column(Text(heading), overflow="fold", min_width=12)
+        else:
+            numbers = heading in METRICS or heading == "share"
+            table.add_column(Text(heading), justify="right" if numbers else "left", no_wrap=numbers)
     return table
+
+
+def clipped(text: str, style: str = "") -> Text:
+    """A cell that gives up its end where the terminal is narrow."""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Table:
     """A row a layer, with its own work and weights, and the totals of the whole profile."""
-    table = plain_table(
-        ("layer", "left"), ("type", "left"), ("output", "left"), *((key, "right") for key in _COLUMNS)
-    )
+    table = plain_table("layer", "type", "output", *_COLUMNS)
     for layer in profile.layers.values() if layers is None else layers:
-        table.add_row(Text(layer_name(layer)), Text(layer.type), Text(shape_text(layer.output_shape)), *_cells(layer))
+        table.add_row(
+            Text(layer_name(layer)), clipped(layer.type), clipped(shape_text(layer.output_shape)), *_cells(layer)
+        )
     table.add_section()
     table.add_row(Text("total"), "", "", *_cells(profile), style="bold")
     return table
@@ -61,11 +67,10 @@ def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Tabl
 def dearest_table(profile: Profile, metric: str, layers: Iterable[Layer]) -> Table:
     """A row a layer: what it costs of one metric, exactly, and its share of the whole."""
     total = getattr(profile, metric)
-    table = plain_table(("layer", "left"), (metric, "right"), ("share", "right"), ("module", "left"))
+    table = plain_table("layer", metric, "share", "module")
     for layer in layers:
         value = getattr(layer, metric)
-        share = f"{100 * value / total:.1f}%" if total else ""
-        table.add_row(Text(layer_name(layer)), f"{value:,}", share, Text(described(layer)))
+        table.add_row(Text(layer_name(layer)), f"{value:,}", f"{100 * value / total:.1f}%", clipped(described(layer)))
     return table
 
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
 from pytest_modelbudget.session import case_id
-from pytest_modelbudget.units import format_apart, format_exact, format_quantity
+from pytest_modelbudget.units import format_apart, format_quantity
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
 _DEAREST = {0: 5, 1: 10}
@@ -52,28 +52,36 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
         if not layers:
             continue
         where = f" of {layer}" if layer else ""
-        verb = "are alive when most bytes are" if metric == "peak_memory" else f"cost most {ranked}"
-        parts += [Text(""), Text(f"The layers{where} that {verb}:"), _indented(dearest_table(profile, ranked, layers))]
-    parts += [Text(""), *_places(breaches)]
+        what = "during which most bytes are alive" if metric == "peak_memory" else f"that cost most {ranked}"
+        parts += [Text(""), Text(f"The layers{where} {what}:"), _indented(dearest_table(profile, ranked, layers))]
+    parts += [Text(""), *_flops_hint(verdict), *_places(breaches)]
     if most is not None:
-        parts.append(Text.assemble(("every layer  ", _DIM), see_all))
+        parts.append(_on_one_line(Text.assemble(("every layer  ", _DIM), see_all)))
     return Group(*parts)
 
 
 def model_line(verdict: Verdict) -> Text:
-    """A model in one line: its name, and each limit with what was measured."""
+    """A model in one line: its name, and each limit with what was measured; of its layers those over budget."""
     line = Text(name_of(verdict))
     line.append(" over budget" if verdict.breaches else " ok", style=_BAD if verdict.breaches else _GOOD)
     for check in verdict.checks:
-        line.append(f"  {_short(check)}", style=_BAD if check.excess else "")
-    line.append("" if verdict.checks else "  no limits", style=_DIM)
-    return line
+        if check.layer is None or check.excess:
+            line.append(f"  {_short(check)}", style=_BAD if check.excess else "")
+    within = sum(check.layer is not None and not check.excess for check in verdict.checks)
+    if within:
+        line.append(f"  {within} layer limits hold")
+    if verdict.new:
+        line.append(f"  new: growth of {', '.join(verdict.new)} not checked", style=_DIM)
+    elif not verdict.checks:
+        line.append("  no limits", style=_DIM)
+    return _on_one_line(line)
 
 
 def models_table(verdicts: Sequence[Verdict]) -> RenderableType:
     """A row a case: what it costs, and whether it is within its limits."""
+    verdicts = _one_a_case(verdicts)
     metrics = ("params", "size", "macs", "peak_memory")
-    table = plain_table(("model", "left"), *((key, "right") for key in metrics), ("budget", "left"))
+    table = plain_table("model", *metrics, "budget")
     for verdict in verdicts:
         broken = {check.metric for check in verdict.breaches if check.layer is None}
         cells = [
@@ -82,6 +90,21 @@ def models_table(verdicts: Sequence[Verdict]) -> RenderableType:
         ]
         table.add_row(Text(name_of(verdict)), *cells, _budget(verdict))
     return Group(table, *_notes(verdicts))
+
+
+def _one_a_case(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts with those of one profile, which several tests asked for, put together."""
+    merged: dict[tuple[str, str], Verdict] = {}
+    for verdict in verdicts:
+        key = (verdict.profile.model, verdict.profile.case)
+        known = merged.get(key)
+        if known is None or known.profile != verdict.profile:
+            key = key if known is None else (*key, str(len(merged)))  # type: ignore[assignment]
+            merged[key] = verdict
+        else:
+            checks = dict.fromkeys((*known.checks, *verdict.checks))
+            merged[key] = replace(known, checks=tuple(checks), new=tuple(dict.fromkeys((*known.new, *verdict.new))))
+    return list(merged.values())
 
 
 def _budget(verdict: Verdict) -> Text:
@@ -117,26 +140,45 @@ def _use(check: Check) -> Fraction:
 
 
 def _breach_line(check: Check) -> Text:
-    metric = METRICS[check.metric]
+    unit = " bytes" if METRICS[check.metric].in_bytes else ""
     side = "below the least of" if check.bound == "min" else "over the limit of"
     line = Text.assemble(
-        (f"{check.layer} " if check.layer else "", ""),
+        f"{check.layer} " if check.layer else "",
         (check.metric, "bold"),
-        f" {format_exact(check.measured, metric)} is {side} {check.limit:,}",
-        (f" by {check.excess:,}", _BAD),
+        f": {check.measured:,}{unit} is {side} {check.limit:,}{unit}",
+        (f" by {check.excess:,}{unit}", _BAD),
     )
     if check.excess_share is not None:
         line.append(f" ({_percent(check.excess_share)})")
-    if check.baseline is None:
-        line.append("; no baseline is recorded", style=_DIM)
-    else:
-        line.append(f"; the baseline is {check.baseline:,}")
+    line.append("; no baseline" if check.baseline is None else f"; baseline {check.baseline:,}{unit}", style=_DIM)
     return line
 
 
 def _places(breaches: Sequence[Check]) -> list[Text]:
     places = dict.fromkeys(str(check.place) for check in breaches if check.place is not None)
-    return [Text.assemble(("the limit    ", _DIM), place) for place in places]
+    return [_on_one_line(Text.assemble(("limit        ", _DIM), place)) for place in places]
+
+
+def _on_one_line(text: Text) -> Text:
+    """A text that is not broken where the terminal is narrow, so that it can be copied whole."""
+    text.no_wrap = True
+    text.overflow = "ignore"
+    return text
+
+
+def _flops_hint(verdict: Verdict) -> list[Text]:
+    """What to know of a FLOPs limit that would hold if it were one of MACs."""
+    macs = verdict.profile.macs
+    if not any(
+        c.metric == "flops" and c.layer is None and c.bound == "max" and macs <= c.limit for c in verdict.breaches
+    ):
+        return []
+    return [
+        Text(f"Many tools call MACs FLOPs. This model has {macs:,} MACs; if the limit is in those tools' numbers, ")
+        .append("its key is macs", style="bold")
+        .append("."),
+        Text(""),
+    ]
 
 
 def _short(check: Check) -> str:
@@ -152,14 +194,11 @@ def _short(check: Check) -> str:
 def _percent(share: Fraction) -> str:
     """A share as a percentage of three digits, which is 0% or 100% only where it is exactly that."""
     percent = float(100 * share)
-    text = f"{percent:.3g}" if percent < 100 else f"{percent:.1f}"
-    if share != 1 and text in ("100", "100.0"):
+    text = f"{percent:.3g}" if percent < 1000 else f"{percent:,.0f}"
+    if text == "100" and share != 1:
         text = "99.9" if share < 1 else "100.1"
     return f"{text}%"
 
 
 def _indented(renderable: RenderableType) -> Padding:
     return Padding(renderable, (0, 0, 0, 2))
-
-
-__all__ = ["Table", "breach_summary", "failure", "model_line", "models_table", "name_of"]

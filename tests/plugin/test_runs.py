@@ -1,0 +1,111 @@
+"""Whole runs: verbosity, exit codes, what starts and what does not."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.plugin.conftest import MODELS, PERCEPTRON, MakeProject
+
+OVER = f"{PERCEPTRON}params = 57\nmacs = 144\n"
+WITHIN = f"{PERCEPTRON}params = 58\nmacs = 144\n"
+# Twelve layers of 4·4 + 4 = 20 parameters each.
+DEEP = "from torch import nn\n\ndef build():\n    return nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))\n"
+
+
+def test_the_table_says_what_each_model_costs(project: MakeProject) -> None:
+    result = project(WITHIN).runpytest()
+    # Alive at the peak: the weights 232, the input 3·4·4 = 48, and two 3×8 activations of 96 bytes each.
+    result.stdout.fnmatch_lines(
+        [
+            "*= model budgets =*",
+            "model         params   size  macs  peak_memory  budget",
+            "perceptron        58  232 B   144        472 B  within (100% used)",
+        ]
+    )
+
+
+def test_quiet_is_a_line_a_model(project: MakeProject) -> None:
+    result = project(WITHIN).runpytest("-q")
+    result.stdout.fnmatch_lines("perceptron ok  params 58 ≤ 58  macs 144 ≤ 144")
+    result.stdout.no_fnmatch_line("*model budgets*")
+
+
+@pytest.mark.parametrize(("flags", "layers"), [([], 5), (["-v"], 10), (["-vv"], 12)])
+def test_more_layers_are_shown_on_demand(project: MakeProject, flags: list[str], layers: int) -> None:
+    settings = OVER.replace("models:Perceptron", "deep:build").replace("params = 57", "params = 239")
+    result = project(settings.replace("macs = 144", ""), deep=DEEP).runpytest(*flags)
+    assert sum(" Linear(in_features=4" in line for line in result.outlines) == layers
+
+
+def test_a_run_without_a_table_measures_without_settings(project: MakeProject) -> None:
+    test = "from models import Perceptron\ndef test_it(modelbudget):\n    modelbudget(Perceptron, (3, 4), params=58)\n"
+    made = project("", test)
+    made.path.joinpath("pyproject.toml").unlink()
+    made.runpytest().assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "args"),
+    [
+        (PERCEPTRON, ["pyproject.toml"]),
+        (PERCEPTRON, ["-m", "modelbudget"]),
+        (WITHIN, ["-m", "modelbudget", "test_it.py"]),
+    ],
+)
+def test_a_gate_that_was_asked_for_and_checks_nothing_is_not_green(
+    project: MakeProject, settings: str, args: list[str]
+) -> None:
+    test = "import pytest\n@pytest.mark.modelbudget\ndef test_it(): pytest.skip()\n"
+    result = project(settings, test).runpytest(*args)
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines("modelbudget: nothing was checked: *")
+
+
+def test_a_gate_without_any_model_is_not_green(project: MakeProject) -> None:
+    result = project("[tool.modelbudget]\n").runpytest("-m", "modelbudget")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.stdout.fnmatch_lines("modelbudget: nothing was checked: *")
+
+
+def test_a_model_without_limits_says_so(project: MakeProject) -> None:
+    result = project(PERCEPTRON).runpytest()
+    assert result.ret == 0
+    result.stdout.fnmatch_lines("perceptron * no limits")
+
+
+def test_importing_the_package_does_not_import_torch() -> None:
+    assert _modules_after("import pytest_modelbudget, pytest_modelbudget.plugin").isdisjoint(HEAVY)
+
+
+def test_a_run_without_the_table_never_imports_torch(project: MakeProject) -> None:
+    test = f"import sys\n\ndef test_it():\n    assert {sorted(HEAVY)!r} and not {HEAVY!r} & set(sys.modules)\n"
+    made = project("[tool.other]\n", test)
+    result = made.runpytest_subprocess()
+    result.assert_outcomes(passed=1)
+
+
+def test_a_run_whose_models_are_not_selected_never_imports_torch(project: MakeProject) -> None:
+    test = "import sys\n\ndef test_it():\n    assert 'torch' not in sys.modules\n"
+    made = project(WITHIN, test)
+    made.runpytest_subprocess("-m", "not modelbudget").assert_outcomes(passed=1, deselected=1)
+
+
+def test_a_nearly_missed_limit_never_looks_like_a_tie(project: MakeProject) -> None:
+    # 61 100 840 parameters against one fewer.
+    settings = '[tool.modelbudget.models.big]\nfactory = "models:Big"\ninputs = [1, 1]\nparams = 61100839\n'
+    big = MODELS + "\nclass Big(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    big += "        self.w = nn.Parameter(torch.empty(61100840))\n    def forward(self, x):\n        return x\n"
+    result = project(settings, models=big).runpytest()
+    result.stdout.fnmatch_lines("FAILED pyproject.toml::big - big: params 61,100,840 > 61,100,839")
+
+
+HEAVY = {"torch", "rich", "cattrs", "pytest_modelbudget.settings"}
+
+
+def _modules_after(statement: str) -> set[str]:
+    listing = "import sys; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", f"{statement}; {listing}"], capture_output=True, text=True, check=True)
+    return set(done.stdout.split())

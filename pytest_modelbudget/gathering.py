@@ -45,15 +45,15 @@ class Gathering:
         verbosity = self._config.get_verbosity()
         if self._verdicts and verbosity >= -1:
             from pytest_modelbudget.report.table import to_text
-            from pytest_modelbudget.report.terminal import model_line, models_table
+            from pytest_modelbudget.report.terminal import model_lines, models_table
 
             width, colour = terminalreporter._tw.fullwidth, terminalreporter.hasmarkup
             if verbosity >= 0:
                 terminalreporter.section("model budgets")
                 terminalreporter.write(to_text(models_table(self._verdicts), width, colour))
             else:
-                for verdict in self._verdicts:
-                    terminalreporter.write(to_text(model_line(verdict), width, colour))
+                for line in model_lines(self._verdicts):
+                    terminalreporter.write(to_text(line, width, colour))
         if self._nothing_checked:
             terminalreporter.write_line(
                 "modelbudget: nothing was checked: no model that has a limit was measured; "

@@ -101,11 +101,11 @@ def marked_profile(item: pytest.Item) -> Profile:
     """The profile of the nearest marker that names or describes a model.
 
     Raises:
-        ModelBudgetError: no marker does.
+        SettingsError: no marker does.
     """
     verdicts = item.stash.get(_MARKED, [])
     if not verdicts:
-        raise ModelBudgetError(
+        raise SettingsError(
             'the fixture model_profile needs a marker that says which model: @pytest.mark.modelbudget("alexnet") or '
             "@pytest.mark.modelbudget(model=build, inputs=(1, 3, 224, 224))"
         )

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.wording import nearest
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Layer:
         return 2 * self.macs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Profile:
     """What one case of a model costs. Every metric is an exact integer.
 
@@ -127,7 +128,8 @@ class Profile:
             KeyError: there is no layer of that name.
         """
         if name not in self.layers:
-            raise KeyError(name)
+            near = nearest(name, self.layers)
+            raise KeyError(f'no layer "{name}"' + (f'; did you mean "{near}"?' if near else ""))
         prefix = f"{name}." if name else ""
         layers = {key: layer for key, layer in self.layers.items() if key == name or key.startswith(prefix)}
         return Profile(
@@ -165,6 +167,10 @@ class Profile:
             return cls(layers={row.name: row for row in rows}, **plain)
         except (AttributeError, KeyError, TypeError) as error:
             raise ValueError(f"this is not the JSON of a profile: {error}") from error
+
+    def __repr__(self) -> str:
+        totals = ", ".join(f"{key}={value}" for key, value in self.totals().items())
+        return f"Profile({self.model}{'@' if self.model else ''}{self.case}: {totals})"
 
     def __str__(self) -> str:
         from pytest_modelbudget.report.table import layer_table, to_text

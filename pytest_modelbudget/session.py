@@ -64,10 +64,11 @@ class Session:
         except NoLayerError as error:
             pattern = str(error)
             names = [name for name in profile.layers if name]
-            near = nearest(pattern, names[:1000])
+            near = nearest(pattern.strip("*?."), names[:1000])
+            children = [name for name in names if "." not in name]
             raise MeasurementError(
                 f'{model.layer_places[pattern]}: the pattern "{pattern}" matches no layer of "{model.name}"'
-                + (f'; did you mean "{near}"?' if near else f"; its layers are {_some(names)}")
+                + (f'; did you mean "{near}"?' if near else f"; its outermost layers are {_some(children)}")
             ) from None
 
     def _measure_configured(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:

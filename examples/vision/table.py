@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from torch import nn
-from torchvision import models  # type: ignore[import-untyped]
+from torchvision import models
 
 from pytest_modelbudget import Profile, measure
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from table import IMAGE, networks_table, shapes_table, total
 from torch import Tensor, nn
-from torchvision import models  # type: ignore[import-untyped]
+from torchvision import models
 
 from pytest_modelbudget import Profile
 from pytest_modelbudget.fixtures import ModelBudget

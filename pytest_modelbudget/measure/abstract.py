@@ -76,6 +76,18 @@ class AbstractTensor(torch.Tensor):
             return True
         raise RuntimeError(f"{func} was called on an abstract tensor after its measurement had ended")
 
+    @property  # type: ignore[override]
+    def data(self) -> torch.Tensor:
+        """As for any tensor; a model that casts itself sets it, and so changes what its parameter is."""
+        return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined, no-any-return]
+
+    @data.setter
+    def data(self, new: torch.Tensor) -> None:
+        torch.Tensor.data.__set__(self, new)  # type: ignore[attr-defined]
+        abstract = type(new) is AbstractTensor
+        self.description = new.description if abstract else describe_tensor(new)
+        self.held = new.held if abstract else Storage(self.description.nbytes, self.held.memory)
+
     def __repr__(self) -> str:  # type: ignore[override]
         return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 
@@ -98,6 +110,9 @@ def make(description: Description, held: Storage, requires_grad: bool = False) -
     )
     tensor.description = description
     tensor.held = held
+    if torch.is_grad_enabled():
+        # Autograd keeps results as tensors of its own on the same storage, which then has to keep `held` alive.
+        tensor.untyped_storage().held = held  # type: ignore[attr-defined]
     return tensor
 
 

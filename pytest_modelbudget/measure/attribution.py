@@ -50,24 +50,6 @@ class Row:
         self.uncounted: dict[str, int] = {}
 
 
-def named_uses(root: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """Every module under every name by which it is held, parents first, in the order of definition.
-
-    A module that holds itself, however far below, is not followed into that second time.
-    """
-    open_modules: set[int] = set()
-
-    def walk(name: str, module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-        yield name, module
-        open_modules.add(id(module))
-        for child_name, child in module._modules.items():
-            if child is not None and id(child) not in open_modules:
-                yield from walk(f"{name}.{child_name}" if name else child_name, child)
-        open_modules.discard(id(module))
-
-    return walk("", root)
-
-
 class Attribution:
     """The rows of a model, and the watch on its modules that fills them.
 
@@ -77,7 +59,7 @@ class Attribution:
     """
 
     def __init__(self, root: nn.Module) -> None:
-        self.modules = dict(named_uses(root))
+        self.modules = dict(root.named_modules(remove_duplicate=False))
         self.rows = {name: Row(name) for name in self.modules}
         self._names: dict[int, list[str]] = {}
         for name, module in self.modules.items():
@@ -115,6 +97,9 @@ def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> No
         outer = memory.open_window()
         try:
             out = forward(*args, **kwargs)
+        except BaseException as error:
+            recorder.note_failure(row, error)
+            raise
         finally:
             row.peak_memory = max(row.peak_memory, memory.close_window(outer))
             recorder.row = caller

@@ -121,7 +121,7 @@ def _halved(flops: Callable[..., int]) -> Formula:
 
 # ATen operations that multiply and accumulate, and are not counted yet.
 _ARITHMETIC = re.compile(
-    r"_?(linalg_.*|fft_.*|cdist.*|euclidean_dist|trilinear|bilinear|addr|conv_tbc|int_mm|grouped_mm|scaled_.*mm.*"
+    r"_?(linalg_(?!check_errors).*|fft_.*|cdist.*|euclidean_dist|trilinear|bilinear|addr|conv_tbc|int_mm|grouped_mm|scaled_.*mm.*"
     r"|weight_int4pack_mm.*|weight_int8pack_mm|mixed_dtypes_linear|dyn_quant_matmul.*|cslt_.*|sparse_.*mm.*|addmm_activation"
     r"|sspaddmm|smm|hspmm|sampled_addmm|wrapped_.*linear.*|fused_sdp_choice_.*|native_multi_head_attention"
     r"|transformer_encoder_layer_fwd|triton_.*attention|triton_multi_head_attention|flash_attention.*"

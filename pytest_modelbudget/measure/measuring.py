@@ -99,8 +99,10 @@ def _profile(
             out = copied(*args, **kwargs)
     except (Exception, SystemExit) as error:
         text = str(error).strip().partition("\n")[0]
+        failed = recorder.failed_in.name
+        where = f" in {failed} ({type(attribution.modules[failed]).__name__})" if failed else ""
         raise MeasurementError(
-            f"the forward pass failed on {_shapes(args, kwargs)}: {type(error).__name__}: {text}", "inputs"
+            f"the forward pass failed{where} on {_shapes(args, kwargs)}: {type(error).__name__}: {text}", "inputs"
         ) from error
     finally:
         attribution.unwatch()

@@ -171,14 +171,15 @@ class Propagation:
         if plan.reshapes:
             _reshape(args[0], meta_args[0])
             return args[0]
-        if isinstance(out, list | tuple) and len(plan.returns) == 1:
-            remembered: Any = [_remember(item, *plan.returns[0], device) for item in out]
-        elif isinstance(out, list | tuple):
-            remembered = tuple(_remember(item, *how, device) for item, how in zip(out, plan.returns, strict=True))
-        elif plan.returns:
-            remembered = _remember(out, *plan.returns[0], device)
-        else:
+        if not plan.returns:
             return out
+        if isinstance(out, list | tuple):
+            hows = plan.returns * len(out) if len(plan.returns) == 1 else plan.returns
+            remembered: Any = type(out)(
+                [_remember(item, *how, device, meta_args) for item, how in zip(out, hows, strict=True)]
+            )
+        else:
+            remembered = _remember(out, *plan.returns[0], device, meta_args)
         if not plan.reads_values and not self._overwritten:
             self._results[key] = remembered
         return self._build(remembered, args, kwargs)
@@ -262,11 +263,22 @@ class _Constant:
         self.value = value
 
 
-def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.device) -> Any:
+def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.device, args: Any) -> Any:
     if not isinstance(out, torch.Tensor):
         return _Constant(out)
     description = describe_tensor(out, device)
+    if where is None:
+        where = _sharing(out, args)
     return _New(description) if where is None else _Alias(description, where, is_same)
+
+
+def _sharing(out: torch.Tensor, args: Any) -> int | None:
+    """The argument whose storage a result shares although the schema does not say so (`_unsafe_view`)."""
+    storage = out.untyped_storage()._cdata
+    for position, arg in enumerate(args):
+        if isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage:
+            return position
+    return None
 
 
 def _map(change: Any, value: Any) -> Any:
@@ -321,4 +333,3 @@ def _reshape(tensor: Any, reshaped: torch.Tensor) -> None:
         raise NeedsValuesError("an abstract tensor is written into a real one that changes its shape")
     description = describe_tensor(reshaped, tensor.device)
     tensor.data = make(description, tensor.held)
-    tensor.description = description

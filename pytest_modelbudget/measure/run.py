@@ -22,6 +22,7 @@ class Recorder(TorchDispatchMode):
     Attributes:
         memory: bytes alive.
         row: the row of the innermost module whose forward is running.
+        failed_in: the row of the innermost module whose forward the last exception came out of.
         propagation: what moves abstract tensors, or None in a real run.
     """
 
@@ -29,6 +30,8 @@ class Recorder(TorchDispatchMode):
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory = memory or Memory()
         self.row = Row("")
+        self.failed_in = self.row
+        self._failure: BaseException | None = None
         self.propagation = Propagation(self.memory) if abstract else None
         self._costs: dict[Any, tuple[int, int]] = {}
         self._counted: dict[Any, bool] = {}
@@ -37,6 +40,11 @@ class Recorder(TorchDispatchMode):
     def needed(self) -> list[str]:
         """The operations that asked for elements that were not there."""
         return self.propagation.needed if self.propagation is not None else []
+
+    def note_failure(self, row: Row, error: BaseException) -> None:
+        """Remember the innermost module that an exception comes out of; it is told of by the outer ones too."""
+        if error is not self._failure:
+            self._failure, self.failed_in = error, row
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

@@ -60,8 +60,13 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
     return Group(*parts)
 
 
-def model_line(verdict: Verdict) -> Text:
-    """A model in one line: its name, and each limit with what was measured; of its layers those over budget."""
+def model_lines(verdicts: Sequence[Verdict]) -> list[Text]:
+    """A line a case."""
+    return [_model_line(verdict) for verdict in _one_a_case(verdicts)]
+
+
+def _model_line(verdict: Verdict) -> Text:
+    """A case in one line: its name, and each limit with what was measured; of its layers those over budget."""
     line = Text(name_of(verdict))
     line.append(" over budget" if verdict.breaches else " ok", style=_BAD if verdict.breaches else _GOOD)
     for check in verdict.checks:
@@ -136,7 +141,7 @@ def _use(check: Check) -> Fraction:
     """Which share of an upper limit is used; a lower limit counts as unused."""
     if check.bound == "min":
         return Fraction(0)
-    return Fraction(check.measured, check.limit) if check.limit else Fraction(1)
+    return Fraction(check.measured, check.limit) if check.limit else Fraction(0)
 
 
 def _breach_line(check: Check) -> Text:

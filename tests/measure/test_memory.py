@@ -1,0 +1,108 @@
+"""Peak memory from the lifetimes of storages, derived by hand: bytes of weights, inputs and activations alive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from pytest_modelbudget import measure
+
+KIB = 1024
+
+
+class Run(nn.Module):
+    """A module without weights that runs one expression on its input of 1 KiB."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.function(x)  # type: ignore[no-any-return]
+
+
+def _freed_early(x: torch.Tensor) -> torch.Tensor:
+    y = x + 1
+    y = y + 1
+    return y + 1
+
+
+def _kept(x: torch.Tensor) -> torch.Tensor:
+    first = x + 1
+    second = first + 1
+    return second + first
+
+
+def _views(x: torch.Tensor) -> torch.Tensor:
+    y = x + 1
+    return y.view(16, 16).t()[3:].reshape(-1)[:0] if False else y.view(16, 16).t()
+
+
+def _in_place(x: torch.Tensor) -> torch.Tensor:
+    y = x + 1
+    y.relu_().add_(1)
+    return y
+
+
+def _view_keeps_all(x: torch.Tensor) -> torch.Tensor:
+    part = (x + 1)[:1]
+    return x + part
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+@pytest.mark.parametrize(
+    ("function", "kibibytes"),
+    [
+        (lambda x: x, 1),
+        (lambda x: x + 1, 2),
+        (_freed_early, 3),
+        (_kept, 4),
+        (_views, 2),
+        (_in_place, 2),
+        (_view_keeps_all, 3),
+    ],
+)
+def test_what_is_alive_at_once(function: Any, kibibytes: int, run: Any) -> None:
+    assert measure(Run(function), (256,), run=run).peak_memory == kibibytes * KIB
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_weights_and_buffers_are_alive_throughout(run: Any) -> None:
+    # 256·256 weights at 4 bytes, an input and an output of 1 KiB.
+    assert measure(nn.Linear(256, 256, bias=False), (1, 256), run=run).peak_memory == 256 * KIB + 2 * KIB
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_training_keeps_what_the_backward_pass_needs(run: Any) -> None:
+    # The linear layer saves its input and each sigmoid its result. Without gradients each result frees the one before.
+    model = nn.Sequential(nn.Linear(256, 256, bias=False), nn.Sigmoid(), nn.Sigmoid(), nn.Sigmoid())
+    weights = 256 * KIB
+    assert measure(model, (1, 256), run=run).peak_memory == weights + 3 * KIB
+    assert measure(model, (1, 256), run=run, mode="train").peak_memory == weights + 4 * KIB
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_a_result_that_shares_its_argument_s_storage_is_not_counted_again(run: Any) -> None:
+    # A linear layer without a bias on a batch of sequences is a product on flattened rows, seen as a batch again.
+    profile = measure(nn.Linear(16, 256, bias=False), (2, 8, 16), run=run)
+    assert profile.peak_memory == 16 * 256 * 4 + 2 * 8 * 16 * 4 + 2 * 8 * 256 * 4
+
+
+def test_a_layer_knows_the_peak_while_it_ran() -> None:
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.wide = Run(lambda x: (x.repeat(10) + 1)[:256])
+            self.narrow = Run(lambda x: x + 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.narrow(self.wide(x).clone())  # type: ignore[no-any-return]
+
+    profile = measure(Root(), (256,))
+    # The input, ten times it, and their sum.
+    assert profile.peak_memory == profile.layers["wide"].peak_memory == 21 * KIB
+    # The input, the clone and the sum.
+    assert profile.layers["narrow"].peak_memory == 3 * KIB

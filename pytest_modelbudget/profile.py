@@ -165,7 +165,7 @@ class Profile:
             plain = json.loads(text)
             rows = [_layer_from_plain(row) for row in plain.pop("layers")]
             return cls(layers={row.name: row for row in rows}, **plain)
-        except (AttributeError, KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the JSON of a profile: {error}") from error
 
     def __repr__(self) -> str:

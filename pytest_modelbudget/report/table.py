@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Sequence
 
-from rich.console import Console, RenderableType
+from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +13,7 @@ from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.profile import Layer, Profile
 from pytest_modelbudget.units import format_quantity
 
+_WIDEST_NAME = 40
 _COLUMNS = ("params", "size", "macs", "activations")
 
 
@@ -31,19 +32,19 @@ def to_text(renderable: RenderableType, width: int = 100, colour: bool = False) 
         emoji=False,
         soft_wrap=False,
     )
-    console.print(renderable, crop=False)
+    console.print(Group(renderable), crop=False)
     return "\n".join(line.rstrip() for line in buffer.getvalue().splitlines()) + "\n"
 
 
-def plain_table(*headings: str) -> Table:
-    """A table without lines: the first column holds names, the others numbers, or text from `clipped`."""
+def plain_table(*headings: str, names: Iterable[str]) -> Table:
+    """A table without lines: the first column holds ``names``, the others numbers, or text from `clipped`."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    for position, heading in enumerate(headings):
-        if position == 0:
-            table.add_column(Text(heading), overflow="fold", min_width=12)
-        else:
-            numbers = heading in METRICS or heading == "share"
-            table.add_column(Text(heading), justify="right" if numbers else "left", no_wrap=numbers)
+    widest = max(map(len, names), default=0)
+    # A long name is broken rather than the numbers beside it.
+    table.add_column(Text(headings[0]), overflow="fold", no_wrap=widest <= _WIDEST_NAME)
+    for heading in headings[1:]:
+        numbers = heading in METRICS or heading == "share"
+        table.add_column(Text(heading), justify="right" if numbers else "left", no_wrap=numbers)
     return table
 
 
@@ -54,8 +55,9 @@ def clipped(text: str, style: str = "") -> Text:
 
 def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Table:
     """A row a layer, with its own work and weights, and the totals of the whole profile."""
-    table = plain_table("layer", "type", "output", *_COLUMNS)
-    for layer in profile.layers.values() if layers is None else layers:
+    layers = list(profile.layers.values()) if layers is None else layers
+    table = plain_table("layer", "type", "output", *_COLUMNS, names=map(layer_name, layers))
+    for layer in layers:
         table.add_row(
             Text(layer_name(layer)), clipped(layer.type), clipped(shape_text(layer.output_shape)), *_cells(layer)
         )
@@ -64,10 +66,10 @@ def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Tabl
     return table
 
 
-def dearest_table(profile: Profile, metric: str, layers: Iterable[Layer]) -> Table:
+def dearest_table(profile: Profile, metric: str, layers: Sequence[Layer]) -> Table:
     """A row a layer: what it costs of one metric, exactly, and its share of the whole."""
     total = getattr(profile, metric)
-    table = plain_table("layer", metric, "share", "module")
+    table = plain_table("layer", metric, "share", "module", names=map(layer_name, layers))
     for layer in layers:
         value = getattr(layer, metric)
         table.add_row(Text(layer_name(layer)), f"{value:,}", f"{100 * value / total:.1f}%", clipped(described(layer)))

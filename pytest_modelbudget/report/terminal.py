@@ -86,7 +86,7 @@ def models_table(verdicts: Sequence[Verdict]) -> RenderableType:
     """A row a case: what it costs, and whether it is within its limits."""
     verdicts = _one_a_case(verdicts)
     metrics = ("params", "size", "macs", "peak_memory")
-    table = plain_table("model", *metrics, "budget")
+    table = plain_table("model", *metrics, "budget", names=map(name_of, verdicts))
     for verdict in verdicts:
         broken = {check.metric for check in verdict.breaches if check.layer is None}
         cells = [

@@ -70,6 +70,15 @@ def test_what_is_alive_at_once(function: Any, kibibytes: int, run: Any) -> None:
 
 
 @pytest.mark.parametrize("run", ["abstract", "real"])
+def test_a_batch_norm_saves_statistics_in_training_only(run: Any) -> None:
+    # 64 channels: four vectors and an int64 counter; input and result of 1 KiB each; mean and deviation in training.
+    model = nn.BatchNorm1d(64)
+    weights = 4 * 64 * 4 + 8
+    assert measure(model, (4, 64), run=run).peak_memory == weights + 2 * KIB
+    assert measure(model, (4, 64), run=run, mode="train").peak_memory == weights + 2 * KIB + 2 * 64 * 4
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
 def test_weights_and_buffers_are_alive_throughout(run: Any) -> None:
     # 256·256 weights at 4 bytes, an input and an output of 1 KiB.
     assert measure(nn.Linear(256, 256, bias=False), (1, 256), run=run).peak_memory == 256 * KIB + 2 * KIB

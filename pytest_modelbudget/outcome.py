@@ -48,7 +48,7 @@ def raise_if_over(item: pytest.Item, verdict: Verdict) -> None:
         from pytest_modelbudget.report.terminal import breach_summary, failure
 
         report = to_text(failure(verdict, _see_all(item.nodeid), item.config.get_verbosity()), _WIDTH)
-        raise BudgetExceeded(f"{breach_summary(verdict)}\n\n{report}".rstrip(), verdict)
+        raise BudgetExceeded(f"{breach_summary(verdict, item.nodeid)}\n\n{report}".rstrip(), verdict)
 
 
 def attach(report: pytest.TestReport, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
@@ -72,6 +72,7 @@ def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
         return {
             "kind": "over",
             "verdict": error.verdict.to_plain(),
+            "test": item.nodeid,
             "see_all": _see_all(item.nodeid),
             "verbosity": item.config.get_verbosity(),
         }
@@ -91,7 +92,7 @@ def _shorten_crash(report: pytest.TestReport, error: BaseException) -> None:
     if isinstance(error, BudgetExceeded) and crash is not None:
         from pytest_modelbudget.report.terminal import breach_summary
 
-        crash.message = breach_summary(error.verdict)
+        crash.message = breach_summary(error.verdict, report.nodeid)
 
 
 def explain(report: pytest.TestReport) -> None:
@@ -119,7 +120,7 @@ class OverBudget:
         self._verdict = Verdict.from_plain(data["verdict"])
         self._see_all: str = data["see_all"]
         self._verbosity: int = data["verbosity"]
-        self.reprcrash = _Crash(breach_summary(self._verdict))
+        self.reprcrash = _Crash(breach_summary(self._verdict, data["test"]))
 
     def text(self, width: int, colour: bool) -> str:
         """The report as lines of text."""

@@ -30,6 +30,10 @@ def test_the_summary_is_one_line_with_each_broken_limit() -> None:
     assert breach_summary(verdict) == "vit: params 3.1M > 3M; macs 465.5M > 1"
 
 
+def test_the_summary_does_not_say_again_what_the_test_is_called() -> None:
+    assert breach_summary(OVER, "pyproject.toml::vit") == breach_summary(OVER, "vit") == "params 3.1M > 3M"
+
+
 def test_a_case_is_named_with_its_model() -> None:
     assert breach_summary(replace(OVER, profile=replace(PROFILE, case="hd"))).startswith("vit@hd: ")
 
@@ -76,7 +80,7 @@ def test_the_closest_limit_says_how_much_is_used() -> None:
 
 
 @pytest.mark.parametrize(
-    ("limit", "used"), [(3_129_064, "100%"), (3_129_065, "99.9%"), (312_906_400, "1%"), (10**12, "0.000313%")]
+    ("limit", "used"), [(3_129_064, "100%"), (3_129_065, "99.9%"), (312_906_400, "1%"), (10**12, "under 0.001%")]
 )
 def test_what_is_nearly_used_up_is_not_said_to_be(limit: int, used: str) -> None:
     assert f"({used} used)" in to_text(models_table([check(PROFILE, {"params": Limit(max=limit)})]), 100)

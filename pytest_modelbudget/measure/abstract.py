@@ -76,7 +76,7 @@ class AbstractTensor(torch.Tensor):
             return True
         raise RuntimeError(f"{func} was called on an abstract tensor after its measurement had ended")
 
-    @property  # type: ignore[override]
+    @property
     def data(self) -> torch.Tensor:
         """As for any tensor; a model that casts itself sets it, and so changes what its parameter is."""
         return torch.Tensor.data.__get__(self)  # type: ignore[attr-defined, no-any-return]
@@ -84,9 +84,11 @@ class AbstractTensor(torch.Tensor):
     @data.setter
     def data(self, new: torch.Tensor) -> None:
         torch.Tensor.data.__set__(self, new)  # type: ignore[attr-defined]
-        abstract = type(new) is AbstractTensor
-        self.description = new.description if abstract else describe_tensor(new)
-        self.held = new.held if abstract else Storage(self.description.nbytes, self.held.memory)
+        if isinstance(new, AbstractTensor):
+            self.description, self.held = new.description, new.held
+        else:
+            self.description = describe_tensor(new)
+            self.held = Storage(self.description.nbytes, self.held.memory)
 
     def __repr__(self) -> str:  # type: ignore[override]
         return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"

@@ -6,6 +6,7 @@ PyTorch's meta device, and remembered.
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -26,6 +27,9 @@ aten = torch.ops.aten
 SMALL = 4096
 
 _META = torch.device("meta")
+
+# From a dispatched operation to the Python code that called it are our frames and a few of PyTorch's.
+_FRAMES_TO_CALLER = 12
 
 
 class NeedsValuesError(RuntimeError):
@@ -162,6 +166,8 @@ class Propagation:
 
     def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         if plan.reads_values:
+            if _initialises_again(func, args):
+                return False
             args = self._with_indices(func, args)
         meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
         out = self._on_meta(func, meta_args, meta_kwargs)
@@ -307,6 +313,23 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     if type(tensor) is not AbstractTensor:
         return tensor
     return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+
+
+def _initialises_again(func: Any, args: Any) -> bool:
+    """Whether PyTorch's initialisers ask if some elements are to be drawn again: weights without elements have none.
+
+    Only the loops of `torch.nn.init.trunc_normal_` ask for a truth value there.
+    """
+    if func is not aten._local_scalar_dense.default or args[0].dtype is not torch.bool:
+        return False
+    frame = sys._getframe(1)
+    for _ in range(_FRAMES_TO_CALLER):
+        if frame.f_code.co_filename == torch.nn.init.__file__:
+            return True
+        if frame.f_back is None:
+            return False
+        frame = frame.f_back
+    return False
 
 
 def _as_indices(index: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:

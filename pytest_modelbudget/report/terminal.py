@@ -18,6 +18,7 @@ from pytest_modelbudget.units import format_apart, format_quantity
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
 _DEAREST = {0: 5, 1: 10}
+_LEAST_PERCENT = 0.001
 _BAD, _GOOD, _DIM = "bold red", "green", "dim"
 
 
@@ -26,9 +27,11 @@ def name_of(verdict: Verdict) -> str:
     return case_id(verdict.profile.model, verdict.profile.case)
 
 
-def breach_summary(verdict: Verdict) -> str:
-    """One line: model, and each broken limit's metric, measured value and limit."""
-    return f"{name_of(verdict)}: " + "; ".join(_short(check) for check in verdict.breaches)
+def breach_summary(verdict: Verdict, test: str = "") -> str:
+    """One line: each broken limit's metric, measured value and limit, after the model where ``test`` is not its id."""
+    name = name_of(verdict)
+    named = name == test or test.endswith(f"::{name}")
+    return ("" if named else f"{name}: ") + "; ".join(_short(check) for check in verdict.breaches)
 
 
 def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableType:
@@ -199,6 +202,8 @@ def _short(check: Check) -> str:
 def _percent(share: Fraction) -> str:
     """A share as a percentage of three digits, which is 0% or 100% only where it is exactly that."""
     percent = float(100 * share)
+    if 0 < percent < _LEAST_PERCENT:
+        return f"under {_LEAST_PERCENT}%"
     text = f"{percent:.3g}" if percent < 1000 else f"{percent:,.0f}"
     if text == "100" and share != 1:
         text = "99.9" if share < 1 else "100.1"

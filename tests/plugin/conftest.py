@@ -9,8 +9,6 @@ import torchvision  # noqa: F401
 
 import pytest_modelbudget.measure.measuring  # noqa: F401
 
-pytest_plugins = ["pytester"]
-
 # A perceptron 4 → 8 → 2: 4·8 + 8 + 8·2 + 2 = 58 parameters, 232 bytes, 4·8 + 8·2 = 48 MACs a row of the batch.
 MODELS = """
 import torch

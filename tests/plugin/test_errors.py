@@ -72,7 +72,10 @@ def test_an_unknown_counter_on_the_command_line_is_a_usage_error(project: MakePr
         (LIMITED.replace(":Perceptron", ":__name__"), "*models:__name__ is a str, not a callable"),
         (f"{LIMITED}kwargs = {{ depth = 2 }}\n", "*models:Perceptron could not be built: TypeError: *depth*"),
         (LIMITED.replace("models:Perceptron", "builtins:dict"), "*builtins:dict gave a dict, not an nn.Module"),
-        (LIMITED.replace("[3, 4]", "[3, 5]"), "*inputs: the forward pass failed on float32 3×5: RuntimeError: *"),
+        (
+            LIMITED.replace("[3, 4]", "[3, 5]"),
+            "*inputs: the forward pass failed in hidden (Linear) on float32 3×5: RuntimeError: *",
+        ),
         (LIMITED.replace("[3, 4]", "{ y = [3, 4] }"), "*inputs: the forward pass failed on y=float32 3×4: TypeError*"),
         (LIMITED.replace("[3, 4]", "'builtins:dict'"), "*the forward pass failed on no inputs: TypeError*"),
         (LIMITED.replace("[3, 4]", "'builtins:object'"), "*builtins:object gave no inputs: expected a tensor*"),
@@ -165,4 +168,4 @@ def test_a_registered_formula_counts(project: MakeProject) -> None:
     settings = LIMITED.replace("models:Perceptron", "own:Scaled").replace("params = 58", "macs = 20")
     result = project(settings, own=registered).runpytest_subprocess()
     # 7 a row, 3 rows.
-    result.stdout.fnmatch_lines("FAILED * - perceptron: macs 21 > 20")
+    result.stdout.fnmatch_lines("FAILED * - macs 21 > 20")

@@ -81,7 +81,7 @@ def test_a_model_that_cannot_be_measured_is_an_error(project: MakeProject) -> No
     result.assert_outcomes(errors=1)
     assert result.ret == 1
     result.stdout.fnmatch_lines(
-        ["could not measure: the forward pass failed on float32 3×5: RuntimeError: *", "measured in test_it.py:5"]
+        ["could not measure: the forward pass failed in hidden (Linear) on float32 3×5: *", "measured in test_it.py:5"]
     )
 
 
@@ -133,7 +133,7 @@ def test_a_marker_describes_a_model_in_place(project: MakeProject) -> None:
         [
             "  params: 58 is over the limit of 57 by 1 (1.75%); no baseline",
             "limit        test_it.py:8: @pytest.mark.modelbudget params",
-            "FAILED test_it.py::test_over - test_it.py::test_over: params 58 > 57",
+            "FAILED test_it.py::test_over - params 58 > 57",
         ]
     )
 
@@ -157,7 +157,7 @@ def test_a_nearer_marker_holds_before_a_class(project: MakeProject) -> None:
                 modelbudget(Perceptron, (3, 4))
     """
     result = project("", HEAD + _dedent(test)).runpytest()
-    result.stdout.fnmatch_lines("FAILED test_it.py::TestIt::test_it - *: macs 144 > 143")
+    result.stdout.fnmatch_lines("FAILED test_it.py::TestIt::test_it - macs 144 > 143")
 
 
 def test_a_marked_test_that_measures_nothing_fails_and_says_so(project: MakeProject) -> None:

@@ -25,7 +25,7 @@ def test_a_model_over_budget_fails(project: MakeProject) -> None:
 
 def test_the_summary_line_says_model_metric_measured_and_limit(project: MakeProject) -> None:
     result = project(OVER).runpytest()
-    result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron - perceptron: params 58 > 57")
+    result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron - params 58 > 57")
 
 
 def test_the_failure_says_overshoot_dearest_layers_where_the_limit_stands_and_what_to_run(project: MakeProject) -> None:
@@ -59,7 +59,7 @@ def test_a_case_has_limits_of_its_own(project: MakeProject, limit: str) -> None:
 
 def test_a_case_without_a_limit_has_that_of_the_model(project: MakeProject) -> None:
     result = project(TWO_CASES.replace("macs = 480", "")).runpytest()
-    result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron@wide - perceptron@wide: macs 480 > 144")
+    result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron@wide - macs 480 > 144")
 
 
 def test_a_limit_on_parameters_fails_in_the_first_case_only(project: MakeProject) -> None:
@@ -122,7 +122,7 @@ def test_a_package_below_has_models_of_its_own(project: MakeProject) -> None:
     package.joinpath("its_models.py").write_text(made.path.joinpath("models.py").read_text())
     result = made.runpytest()
     result.assert_outcomes(passed=1, failed=1)
-    result.stdout.fnmatch_lines("FAILED package/pyproject.toml::perceptron - perceptron: params 58 > 57")
+    result.stdout.fnmatch_lines("FAILED package/pyproject.toml::perceptron - params 58 > 57")
 
 
 def test_a_factory_is_imported_from_src(project: MakeProject) -> None:
@@ -146,7 +146,7 @@ def test_a_layer_pattern_limits_each_layer_that_it_matches(project: MakeProject)
         [
             "  hidden params: 40 is over the limit of 39 by 1 (2.56%); no baseline",
             'limit        pyproject.toml:7: [[]tool.modelbudget.models.perceptron.layers."*"[]] params',
-            "FAILED pyproject.toml::perceptron - perceptron: hidden params 40 > 39",
+            "FAILED pyproject.toml::perceptron - hidden params 40 > 39",
         ]
     )
 
@@ -154,7 +154,7 @@ def test_a_layer_pattern_limits_each_layer_that_it_matches(project: MakeProject)
 def test_a_minimum_that_is_not_reached_fails(project: MakeProject) -> None:
     result = project(f"{PERCEPTRON}params = {{ min = 59 }}").runpytest()
     result.stdout.fnmatch_lines(
-        ["  params: 58 is below the least of 59 by 1 (1.69%); no baseline", "FAILED *perceptron: params 58 < 59"]
+        ["  params: 58 is below the least of 59 by 1 (1.69%); no baseline", "FAILED *perceptron - params 58 < 59"]
     )
 
 
@@ -182,7 +182,7 @@ def test_junit_has_the_verdict(project: MakeProject) -> None:
     made = project(OVER)
     made.runpytest("--junitxml=junit.xml")
     text = made.path.joinpath("junit.xml").read_text()
-    assert 'message="perceptron: params 58 &gt; 57"' in text
+    assert 'message="params 58 &gt; 57"' in text
     assert "by 1 (1.75%)" in text
 
 
@@ -193,7 +193,7 @@ def test_xdist_gives_the_same_verdict(project: MakeProject) -> None:
             "perceptron is over budget",
             "  params: 58 is over the limit of 57 by 1 (1.75%); no baseline",
             "perceptron * over: params",
-            "FAILED pyproject.toml::perceptron - perceptron: params 58 > 57",
+            "FAILED pyproject.toml::perceptron - params 58 > 57",
         ]
     )
     assert result.ret == 1

@@ -20,6 +20,7 @@ class Gathering:
         self._config = config
         self._verdicts: list[Verdict] = []
         self._nothing_checked = False
+        self._is_mistaken = False
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the verdicts that a report carries."""
@@ -28,6 +29,17 @@ class Gathering:
             from pytest_modelbudget.budget import Verdict
 
             self._verdicts.extend(map(Verdict.from_plain, plain))
+
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a mistake in a pyproject.toml, which ends the run with exit code 4."""
+        if report.failed and report.nodeid.rpartition("/")[2] == "pyproject.toml":
+            self._is_mistaken = True
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Say by the exit code that the configuration is wrong."""
+        if self._is_mistaken:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:

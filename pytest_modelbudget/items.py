@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -30,6 +30,22 @@ class ModelFile(pytest.File):
         for model in self.settings.models.values():
             for case in model.cases.values():
                 yield ModelItem.from_parent(self, name=case_id(model.name, case.name), model=model, case=case)
+
+
+class Mistaken(pytest.File):
+    """A pyproject.toml with a mistake: an error of the collection, with one message."""
+
+    def __init__(self, *, message: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.message = message
+
+    def collect(self) -> NoReturn:
+        """Fail.
+
+        Raises:
+            pytest.Collector.CollectError: always.
+        """
+        raise self.CollectError(self.message)
 
 
 class ModelItem(pytest.Item):

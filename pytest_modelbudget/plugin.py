@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.fixtures import model_profile, modelbudget
 from pytest_modelbudget.gathering import Gathering
 from pytest_modelbudget.metrics import COUNTERS
@@ -44,19 +45,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     if file_path.name != "pyproject.toml":
         return None
-    settings = parent.config.stash[PROJECT].load(file_path)
+    try:
+        settings = parent.config.stash[PROJECT].load(file_path)
+    except SettingsError as error:
+        from pytest_modelbudget.items import Mistaken
+
+        return Mistaken.from_parent(parent, path=file_path, message=str(error))
     if settings is None:
         return None
     from pytest_modelbudget.items import ModelFile
 
     return ModelFile.from_parent(parent, path=file_path, settings=settings)
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    result = yield
-    session.config.stash[PROJECT].raise_mistakes()
-    return result
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -25,8 +25,7 @@ class Project:
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
-        self._loaded: dict[Path, Settings | None] = {}
-        self._mistakes: list[str] = []
+        self._loaded: dict[Path, Settings | SettingsError | None] = {}
         self.is_used = False
 
     @cached_property
@@ -55,8 +54,10 @@ class Project:
             pytest.UsageError: it is wrong.
         """
         file = self._config.rootpath / "pyproject.toml"
-        settings = self.load(file)
-        self.raise_mistakes()
+        try:
+            settings = self.load(file)
+        except SettingsError as error:
+            raise pytest.UsageError(str(error)) from None
         if settings is None or not settings.collect or self._explicit_args():
             return
         folders = [self._absolute(arg) for arg in self._config.args]
@@ -64,20 +65,34 @@ class Project:
             self._config.args.append(str(file))
 
     def load(self, file: Path) -> Settings | None:
-        """The settings of a pyproject.toml, or None; a mistake in it is kept for `raise_mistakes`."""
-        if file not in self._loaded:
-            self._loaded[file] = None
-            if _may_have_settings(file):
-                from pytest_modelbudget.settings import load
+        """The settings of a pyproject.toml, or None where it has none.
 
-                try:
-                    self._loaded[file] = load(file, self._shown(file))
-                except SettingsError as error:
-                    self._mistakes.append(str(error))
-        return self._loaded[file]
+        Raises:
+            SettingsError: it is wrong.
+        """
+        if file not in self._loaded:
+            self._loaded[file] = self._read(file)
+        loaded = self._loaded[file]
+        if isinstance(loaded, SettingsError):
+            raise loaded.with_traceback(None)
+        return loaded
+
+    def _read(self, file: Path) -> Settings | SettingsError | None:
+        if not _may_have_settings(file):
+            return None
+        from pytest_modelbudget.settings import load
+
+        try:
+            return load(file, self._shown(file))
+        except SettingsError as error:
+            return error
 
     def settings_for(self, path: Path) -> Settings | None:
-        """The settings that hold for a test file: those of the nearest pyproject.toml that has some."""
+        """The settings that hold for a test file: those of the nearest pyproject.toml that has some.
+
+        Raises:
+            SettingsError: they are wrong.
+        """
         for folder in path.parents:
             settings = self.load(folder / "pyproject.toml")
             if settings is not None:
@@ -90,15 +105,6 @@ class Project:
         """Whether the models of this file are items of this run."""
         named = any(self._absolute(arg) == settings.file for arg in self._config.args)
         return settings.collect or named
-
-    def raise_mistakes(self) -> None:
-        """Stop the run for what is wrong in a pyproject.toml.
-
-        Raises:
-            pytest.UsageError: there are mistakes.
-        """
-        if self._mistakes:
-            raise pytest.UsageError("\n".join(self._mistakes))
 
     def _explicit_args(self) -> list[str]:
         given = self._config.args_source is pytest.Config.ArgsSource.ARGS

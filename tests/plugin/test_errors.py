@@ -43,9 +43,13 @@ def test_a_mistake_in_the_file_ends_the_run_before_it_starts(project: MakeProjec
 def test_a_mistake_in_a_package_below_ends_the_run_too(project: MakeProject, content: str, message: str) -> None:
     made = project(LIMITED)
     made.mkdir("package").joinpath("pyproject.toml").write_text(content)
-    result = made.runpytest()
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(f"ERROR: package/pyproject.toml:{message}")
+    for args in ([], ["-n", "2"]):
+        result = made.runpytest_subprocess(*args)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        result.stdout.fnmatch_lines(
+            ["* ERROR collecting package/pyproject.toml *", f"package/pyproject.toml:{message}"]
+        )
+        result.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_broken_toml_ends_the_run(project: MakeProject) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from pytest_modelbudget import schema
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.limit import Limit, Place, merge
+from pytest_modelbudget.limit import Limit, Place, contradiction, merge
 from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.settings import DEFAULT_CASE, CaseSettings, ModelSettings, Settings, contradiction
+from pytest_modelbudget.settings import DEFAULT_CASE, CaseSettings, ModelSettings, Settings
 from pytest_modelbudget.toml_lines import line_of
 from pytest_modelbudget.wording import Mistake, Steps, path_text
 

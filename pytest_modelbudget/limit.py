@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
+from pytest_modelbudget.metrics import Metric
+from pytest_modelbudget.units import format_apart, parse_percentage, parse_quantity
+from pytest_modelbudget.wording import Mistake, instead
+from pytest_modelbudget.wording import shown as in_words
+
 
 @dataclass(frozen=True)
 class Growth:
@@ -79,3 +84,79 @@ def merge(limits: Limits, defaults: Limits) -> dict[str, Limit]:
     for key, limit in limits.items():
         merged[key] = limit.over(defaults[key]) if key in defaults else limit
     return merged
+
+
+def parse_limit(value: object, metric: Metric) -> Limit:
+    """The limit that a user wrote for ``metric``, without places.
+
+    Args:
+        value: a quantity, which is the same as ``max``, or a table of ``max``, ``min`` and ``growth``.
+        metric: whose limit it is.
+
+    Raises:
+        ValueError: it is no limit of this metric; the message says what is wrong and what would be right.
+    """
+    if not isinstance(value, dict):
+        return Limit(max=parse_quantity(value, metric))
+    _check_keys(value, ("max", "min", "growth"))
+    limit = Limit(
+        max=_part(value, "max", metric),
+        min=_part(value, "min", metric),
+        growth=_growth(value["growth"], metric) if "growth" in value else None,
+    )
+    complaint = contradiction(limit, metric)
+    if complaint:
+        raise Mistake(complaint)
+    return limit
+
+
+def contradiction(limit: Limit, metric: Metric) -> str | None:
+    """What is wrong with a limit that no value can keep, or None."""
+    if limit.max is None or limit.min is None or limit.min <= limit.max:
+        return None
+    most, least = format_apart((limit.max, limit.min), metric)
+    return f"max {most} is less than min {least}; no model can be within both"
+
+
+def _growth(value: object, metric: Metric) -> Growth:
+    """The allowance that ``growth`` gives."""
+    if isinstance(value, str) and "%" in value:
+        return Growth(relative=_percentage(value, ("growth",)))
+    if not isinstance(value, dict):
+        return Growth(absolute=_part({"growth": value}, "growth", metric))
+    try:
+        _check_keys(value, ("relative", "absolute"))
+        relative = _percentage(value["relative"], ("relative",)) if "relative" in value else None
+        absolute = _part(value, "absolute", metric)
+    except Mistake as mistake:
+        raise mistake.under("growth") from None
+    return Growth(relative, absolute)
+
+
+def _check_keys(table: dict[str, object], valid: tuple[str, ...]) -> None:
+    """Refuse a table that has no keys, or others than ``valid``."""
+    if not table:
+        raise Mistake(f"an empty table limits nothing; write {', '.join(valid[:-1])} or {valid[-1]}")
+    for key in table:
+        if key not in valid:
+            raise Mistake(f"unknown key; {instead(str(key), valid)}", (str(key),))
+
+
+def _part(table: Mapping[str, object], key: str, metric: Metric) -> int | None:
+    """The quantity under ``key``, or None where there is no such key."""
+    if key not in table:
+        return None
+    try:
+        return parse_quantity(table[key], metric)
+    except Mistake as mistake:
+        raise mistake.under(key) from None
+
+
+def _percentage(value: object, path: tuple[str, ...]) -> Fraction:
+    """The fraction that a percentage under ``path`` stands for."""
+    if not isinstance(value, str):
+        raise Mistake(f'must be a percentage such as "5%", not {in_words(value)}', path)
+    try:
+        return parse_percentage(value)
+    except Mistake as mistake:
+        raise mistake.under(*path) from None

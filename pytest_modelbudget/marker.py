@@ -13,13 +13,12 @@ import pytest
 from pytest_modelbudget.budget import Verdict, check
 from pytest_modelbudget.errors import ModelBudgetError, SettingsError
 from pytest_modelbudget.items import ModelItem
-from pytest_modelbudget.limit import Limit, Limits, Place, merge
+from pytest_modelbudget.limit import Limit, Limits, Place, merge, parse_limit
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.outcome import raise_if_over, record, recorded
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import find
-from pytest_modelbudget.settings import parse_limit
 from pytest_modelbudget.wording import instead
 
 _FORMS = (

@@ -80,7 +80,7 @@ class Project:
     def _read(self, file: Path) -> Settings | SettingsError | None:
         if not _may_have_settings(file):
             return None
-        from pytest_modelbudget.settings import load
+        from pytest_modelbudget.pyproject import load
 
         try:
             return load(file, self._shown(file))

@@ -17,9 +17,9 @@ from cattrs.errors import (
 from cattrs.gen import make_dict_structure_fn, mapping_structure_factory, override
 
 from pytest_modelbudget.inputs import InputSpec, callable_path, decode_inputs
-from pytest_modelbudget.limit import Limit
+from pytest_modelbudget.limit import Limit, parse_limit
 from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.settings import DEFAULT_CASE, Counter, Dtype, Mode, Run, Uncounted, parse_limit
+from pytest_modelbudget.settings import DEFAULT_CASE, Counter, Dtype, Mode, Run, Uncounted
 from pytest_modelbudget.wording import Mistake, Steps, instead, key_text, listed, nearest, shown
 
 T = TypeVar("T")

@@ -17,9 +17,10 @@ from pytest_modelbudget import schema
 from pytest_modelbudget.decode import decode
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.inputs import Made, Positional, TensorSpec
-from pytest_modelbudget.limit import Growth, Limit, Place
+from pytest_modelbudget.limit import Growth, Limit, Place, parse_limit
 from pytest_modelbudget.metrics import COUNTERS, METRICS
-from pytest_modelbudget.settings import ModelSettings, Settings, load, parse, parse_limit
+from pytest_modelbudget.pyproject import load, parse
+from pytest_modelbudget.settings import ModelSettings, Settings
 
 FULL = """\
 [tool.modelbudget]

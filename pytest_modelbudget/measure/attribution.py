@@ -7,47 +7,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-if TYPE_CHECKING:
-    from pytest_modelbudget.measure.run import Recorder
-
-
-class Row:
-    """The work of one module under one name, without its children's.
-
-    Attributes:
-        name: qualified name; the model itself is ``""``.
-        calls: how often its forward ran.
-        macs, activations: of its own operations.
-        peak_memory: most bytes alive at one moment while it or its children ran.
-        input_shape, output_shape: of the first tensor that its first call took and gave.
-        uncounted: operation to calls, for operations without a formula.
-    """
-
-    __slots__ = (
-        "activations",
-        "calls",
-        "input_shape",
-        "macs",
-        "name",
-        "output_shape",
-        "peak_memory",
-        "uncounted",
-    )
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self.calls = 0
-        self.macs = 0
-        self.activations = 0
-        self.peak_memory = 0
-        self.input_shape: tuple[int, ...] | None = None
-        self.output_shape: tuple[int, ...] | None = None
-        self.uncounted: dict[str, int] = {}
+from pytest_modelbudget.measure.row import Row
+from pytest_modelbudget.measure.run import Recorder
 
 
 class Attribution:

@@ -9,10 +9,11 @@ import torch
 from torch import nn
 
 from pytest_modelbudget.errors import MeasurementError
-from pytest_modelbudget.measure.attribution import Attribution, Row
+from pytest_modelbudget.measure.attribution import Attribution
 from pytest_modelbudget.measure.copying import Copier
 from pytest_modelbudget.measure.inputs import InputSource, Maker
 from pytest_modelbudget.measure.isolation import undisturbed
+from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
 from pytest_modelbudget.measure.weights import Weights, weigh

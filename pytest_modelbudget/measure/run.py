@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_modelbudget.measure.attribution import Row
 from pytest_modelbudget.measure.formulas import formula_of, is_free
 from pytest_modelbudget.measure.memory import Memory
 from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
+from pytest_modelbudget.measure.row import Row
 
 
 class Recorder(TorchDispatchMode):

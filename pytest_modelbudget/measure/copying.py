@@ -99,6 +99,9 @@ class Copier:
         known = self._memo.get(id(module))
         if known is not None:
             return known  # type: ignore[no-any-return]
+        plain = uncompiled(module)
+        if plain is not module:
+            return self._remember(module, self._module(plain))  # type: ignore[no-any-return]
         _refuse_unmeasurable(module)
         copied = self._remember(module, object.__new__(type(module)))
         attributes = copied.__dict__
@@ -174,6 +177,14 @@ def storage_of(tensor: torch.Tensor) -> tuple[int, int]:
         return id(tensor.held), tensor.held.nbytes
     storage = tensor.untyped_storage()
     return storage._cdata, storage.nbytes()
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """The module that `torch.compile` was given; the same module where it was given none."""
+    if not type(model).__module__.startswith("torch._dynamo"):
+        return model
+    inner = model._modules.get("_orig_mod")
+    return model if inner is None else inner
 
 
 def _refuse_unmeasurable(module: nn.Module) -> None:

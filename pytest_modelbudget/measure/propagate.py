@@ -19,6 +19,7 @@ from pytest_modelbudget.measure.abstract import (
     make,
 )
 from pytest_modelbudget.measure.memory import Memory, Storage
+from pytest_modelbudget.measure.shapes import BY_HAND, RULES
 
 aten = torch.ops.aten
 
@@ -98,12 +99,10 @@ class Propagation:
 
     Attributes:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
-        last_error: what the last failing operation raised on the meta device: the same as on real tensors.
     """
 
     def __init__(self, memory: Memory) -> None:
         self.needed: list[str] = []
-        self.last_error: BaseException | None = None
         self._memory = memory
         self._plans: dict[Any, _Plan] = {}
         self._results: dict[Any, Any] = {}
@@ -161,10 +160,12 @@ class Propagation:
         sample = self._on_meta(func, args, kwargs)
         if not isinstance(sample, torch.Tensor) or not can_be_abstract(sample) or sample.numel() <= SMALL:
             return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
-        description = describe_tensor(sample, _device(args, kwargs))
-        return make(description, Storage(description.nbytes, self._memory))
+        return self._make(describe_tensor(sample, _device(args, kwargs)))
 
     def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
+        by_hand = BY_HAND.get(func)
+        if by_hand is not None:
+            return by_hand(self._make, *args, **kwargs)
         if plan.reads_values:
             if _initialises_again(func, args):
                 return False
@@ -172,9 +173,6 @@ class Propagation:
         meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
         out = self._on_meta(func, meta_args, meta_kwargs)
         device = _device(args, kwargs)
-        if func is aten.native_batch_norm.default and device.type == "cpu" and not args[5]:
-            # Outside training the kernel for the CPU saves no statistics; on the meta device it seems to.
-            out = (out[0], *(saved.new_empty(0) for saved in out[1:]))
         if plan.is_in_place:
             self._mark_overwritten(plan, args, kwargs)
         if plan.reshapes:
@@ -198,17 +196,23 @@ class Propagation:
         if any(argument.name == "device" for argument in func._schema.arguments):
             kwargs["device"] = _META
             kwargs.pop("pin_memory", None)
+        rule = RULES.get(func, func)
         try:
-            return func(*_map(_stand_in, args), **kwargs)
-        except Exception as error:
-            self.last_error = error
-            raise
+            return rule(*_map(_stand_in, args), **kwargs)
+        except RuntimeError as error:
+            if "data-dependent" not in str(error):
+                raise
+            self.needed.append(str(func))
+            raise NeedsValuesError(f"{func} gives a result whose shape depends on the elements of a tensor") from None
+
+    def _make(self, description: Description) -> AbstractTensor:
+        return make(description, Storage(description.nbytes, self._memory))
 
     def _build(self, remembered: Any, args: Any, kwargs: Any) -> Any:
         """A new result from what was remembered of an earlier one."""
         kind = type(remembered)
         if kind is _New:
-            return make(remembered.description, Storage(remembered.description.nbytes, self._memory))
+            return self._make(remembered.description)
         if kind is list or kind is tuple:
             return kind([self._build(item, args, kwargs) for item in remembered])
         if kind is _Alias:

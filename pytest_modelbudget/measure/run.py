@@ -6,12 +6,17 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_modelbudget.measure.formulas import formula_of, is_free
+from pytest_modelbudget.measure.abstract import AbstractTensor
+from pytest_modelbudget.measure.formulas import formula_of, packet_of
+from pytest_modelbudget.measure.free import is_free
 from pytest_modelbudget.measure.memory import Memory
 from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
 from pytest_modelbudget.measure.row import Row
+
+_OWN_TYPES = frozenset((torch.Tensor, nn.Parameter, nn.Buffer, AbstractTensor))
 
 
 class Recorder(TorchDispatchMode):
@@ -35,6 +40,7 @@ class Recorder(TorchDispatchMode):
         self.propagation = Propagation(self.memory) if abstract else None
         self._costs: dict[Any, tuple[int, int]] = {}
         self._counted: dict[Any, bool] = {}
+        self._composite: set[Any] = set()
 
     @property
     def needed(self) -> list[str]:
@@ -47,10 +53,17 @@ class Recorder(TorchDispatchMode):
             self._failure, self.failed_in = error, row
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not _OWN_TYPES.issuperset(types):
+            return NotImplemented  # a tensor of another kind takes itself apart, and then its parts come here
         kwargs = kwargs or {}
         counted = self._counted.get(func)
         if counted is None:
-            counted = self._counted[func] = not is_free(func) or formula_of(func) is not None
+            counted = self._counted[func] = formula_of(func) is not None or not is_free(func)
+            if _is_composite(func) and formula_of(func) is None:
+                self._composite.add(func)
+        if func in self._composite:
+            with self:
+                return func.decompose(*args, **kwargs)
         if self.propagation is None:
             out = func(*args, **kwargs)
             self._hold(out)
@@ -67,7 +80,7 @@ class Recorder(TorchDispatchMode):
         if cost is None:
             formula = formula_of(func)
             if formula is None:
-                operation = str(func.overloadpacket)
+                operation = str(packet_of(func))
                 self.row.uncounted[operation] = self.row.uncounted.get(operation, 0) + 1
                 return
             cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out))
@@ -79,6 +92,12 @@ class Recorder(TorchDispatchMode):
         for tensor in _tensors(out):
             if tensor.layout is torch.strided and not tensor.is_quantized:
                 self.memory.hold_real(tensor)
+
+
+def _is_composite(func: Any) -> bool:
+    """Whether PyTorch makes an operation of others; in inference mode it comes here before it does."""
+    key = torch._C.DispatchKey.CompositeImplicitAutograd
+    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key)
 
 
 def needs_values(recorder: Recorder, error: BaseException | None) -> bool:

@@ -227,6 +227,13 @@ def test_an_unknown_option_is_refused(option: dict[str, Any], message: str) -> N
         measure(nn.Linear(4, 4), (1, 4), **option)
 
 
+def test_a_compiled_model_is_measured_as_the_model_that_it_was_made_of() -> None:
+    inner: Any = torch.compile(nn.Linear(8, 2))
+    compiled: Any = torch.compile(nn.Sequential(nn.Linear(4, 8), inner))
+    profile = measure(compiled, (1, 4))
+    assert (profile.macs, list(profile.layers)) == (48, ["", "0", "1"])
+
+
 def test_a_scripted_model_is_refused_in_one_sentence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer versions of torch deprecate it

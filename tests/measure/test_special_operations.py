@@ -1,0 +1,213 @@
+"""Operations on operands of their own kind (integers, packed weights, groups, subclasses), and which are free."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812 - its usual name
+import torchvision
+from torch import nn
+
+from pytest_modelbudget import Profile, measure
+from pytest_modelbudget.measure.formulas import formula_of
+from pytest_modelbudget.measure.free import is_free
+
+
+class Run(nn.Module):
+    """A module that runs a function."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: torch.Tensor) -> object:
+        return self.function(*args)
+
+
+def counted(function: Callable[..., object], *args: object) -> Profile:
+    profile = measure(Run(function), args)
+    assert profile.uncounted == {}
+    return profile
+
+
+def test_a_product_of_integers() -> None:
+    left, right = torch.ones(17, 32, dtype=torch.int8), torch.ones(32, 8, dtype=torch.int8)
+    assert counted(torch._int_mm, left, right).macs == 17 * 32 * 8
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    ("left", "right", "macs"),
+    [
+        # Ten rows in two groups, each with a matrix of its own.
+        ((10, 16), (2, 16, 8), 10 * 16 * 8),
+        ((2, 10, 16), (2, 16, 8), 2 * 10 * 16 * 8),
+        # Eight columns in two groups.
+        ((2, 10, 16), (16, 8), 10 * 16 * 8),
+        # Sixteen inner elements in two groups.
+        ((10, 16), (16, 8), 10 * 16 * 8),
+    ],
+)
+def test_a_grouped_product(dtype: torch.dtype, left: tuple[int, ...], right: tuple[int, ...], macs: int) -> None:
+    offsets = None if len(left) == len(right) == 3 else torch.tensor([4, 8], dtype=torch.int32)
+    product = torch._grouped_mm
+    args = (torch.zeros(left, dtype=dtype), torch.zeros(right, dtype=dtype))
+    assert counted(lambda a, b: product(a, b, offs=offsets), *args).macs == macs
+
+
+def test_weights_packed_to_eight_bits() -> None:
+    x, weight = torch.zeros(3, 16, dtype=torch.bfloat16), torch.zeros(8, 16, dtype=torch.int8)
+    scales = torch.zeros(8, dtype=torch.bfloat16)
+    assert counted(torch._weight_int8pack_mm, x, weight, scales).macs == 3 * 16 * 8
+
+
+def test_weights_packed_to_four_bits() -> None:
+    x = torch.zeros(3, 64, dtype=torch.bfloat16)
+    weight = torch.ops.aten._convert_weight_to_int4pack_for_cpu(torch.zeros(32, 64, dtype=torch.int32), 1)
+    scales = torch.zeros(2, 32, 2, dtype=torch.bfloat16)
+    multiply = torch.ops.aten._weight_int4pack_mm_for_cpu
+    assert counted(lambda a, w, s: multiply(a, w, 32, s), x, weight, scales).macs == 3 * 64 * 32
+
+
+def test_a_sparse_operand_counts_as_a_dense_one() -> None:
+    sparse = torch.eye(5).to_sparse()
+    assert counted(torch.sparse.mm, sparse, torch.zeros(5, 7)).macs == 5 * 5 * 7
+
+
+def test_a_complex_product_counts_as_a_real_one() -> None:
+    left, right = torch.zeros(3, 4, dtype=torch.complex64), torch.zeros(4, 5, dtype=torch.complex64)
+    assert counted(torch.matmul, left, right).macs == 3 * 4 * 5
+
+
+def test_a_deformable_convolution() -> None:
+    # 3×3 kernels over 10×10 leave 8×8; each offset is a pair.
+    args = (torch.zeros(2, 4, 10, 10), torch.zeros(2, 18, 8, 8), torch.zeros(6, 4, 3, 3))
+    assert counted(torchvision.ops.deform_conv2d, *args).macs == 2 * 6 * 8 * 8 * 4 * 9
+
+
+def test_pooling_regions_is_free() -> None:
+    boxes = torch.tensor([[0.0, 0.0, 0.0, 4.0, 4.0]])
+    assert counted(lambda x, b: torchvision.ops.roi_align(x, b, 7), torch.zeros(1, 3, 16, 16), boxes).macs == 0
+
+
+def test_suppressing_boxes_is_free_and_needs_values() -> None:
+    profile = counted(lambda b, s: torchvision.ops.nms(b, s, 0.5), torch.zeros(5, 4), torch.zeros(5))
+    assert (profile.macs, profile.run) == (0, "real")
+
+
+@pytest.mark.parametrize("backend", ["MATH", "FLASH_ATTENTION"])
+def test_attention_is_the_same_on_each_backend(backend: str) -> None:
+    kind = getattr(torch.nn.attention.SDPBackend, backend)
+
+    def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        with torch.nn.attention.sdpa_kernel(kind):
+            return F.scaled_dot_product_attention(q, k, v)
+
+    query, key = torch.zeros(2, 4, 5, 8), torch.zeros(2, 4, 7, 8)
+    assert counted(attend, query, key, key).macs == 2 * 4 * 5 * 7 * 16
+
+
+def test_attention_with_a_mask_counts_all_of_it() -> None:
+    query = torch.zeros(2, 4, 5, 8)
+    mask = torch.ones(5, 5, dtype=torch.bool).tril()
+    attend = lambda q, m: F.scaled_dot_product_attention(q, q, q, attn_mask=m)  # noqa: E731
+    assert counted(attend, query, mask).macs == 2 * 4 * 5 * 5 * 16
+
+
+def test_grouped_queries_count_every_query_head() -> None:
+    query, key = torch.zeros(2, 8, 5, 16), torch.zeros(2, 2, 7, 16)
+    attend = lambda q, k: F.scaled_dot_product_attention(q, k, k, enable_gqa=True)  # noqa: E731
+    assert counted(attend, query, key).macs == 2 * 8 * 5 * 7 * 32
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
+def test_no_gradient_mode_hides_a_product(mode: Any) -> None:
+    layer = nn.Linear(4, 8)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        with mode():
+            return torch.matmul(layer(x), x.new_zeros(8, 3))
+
+    assert counted(run, torch.zeros(2, 4)).macs == 2 * 4 * 8 + 2 * 8 * 3
+
+
+def test_a_jagged_nested_tensor_is_taken_apart() -> None:
+    layer = nn.Linear(4, 8)
+    nested = torch.nested.nested_tensor([torch.zeros(2, 4), torch.zeros(3, 4)], layout=torch.jagged)
+    assert measure(layer, (nested,), run="real").macs == 5 * 4 * 8
+
+
+def test_a_packed_sequence_counts_its_steps() -> None:
+    lstm = nn.LSTM(16, 8)
+
+    def run(x: torch.Tensor) -> object:
+        return lstm(nn.utils.rnn.pack_padded_sequence(x, torch.tensor([5, 3])))
+
+    assert counted(run, torch.zeros(5, 2, 16)).macs == (5 + 3) * 4 * 8 * (16 + 8)
+
+
+def test_a_transformer_with_a_padding_mask() -> None:
+    layer = nn.TransformerEncoderLayer(16, 4, 32, batch_first=True)
+    encoder = nn.TransformerEncoder(layer, 2)
+    mask = torch.tensor([[False, False, False, True, True]])
+    block = 5 * 16 * 16 * 4 + 2 * 5 * 5 * 16 + 5 * 16 * 32 * 2
+    inputs = {"src": torch.zeros(1, 5, 16), "src_key_padding_mask": mask}
+    assert measure(encoder, inputs).macs == 2 * block
+
+
+def test_a_decoder_attends_to_itself_and_to_the_memory() -> None:
+    decoder = nn.TransformerDecoderLayer(16, 4, 32)
+    own = 4 * 5 * 16 * 16 + 2 * 5 * 5 * 16
+    cross = 2 * 5 * 16 * 16 + 2 * 7 * 16 * 16 + 2 * 5 * 7 * 16
+    assert measure(decoder, (torch.zeros(5, 1, 16), torch.zeros(7, 1, 16))).macs == own + cross + 2 * 5 * 16 * 32
+
+
+def _operations() -> Iterator[Any]:
+    for name in sorted({each.partition(".")[0] for each in torch._C._dispatch_get_all_op_names()}):
+        namespace, _, operation = name.partition("::")
+        packet = getattr(torch.ops.aten, operation, None) if namespace == "aten" else None
+        for overload in packet.overloads() if packet is not None else ():
+            func = getattr(packet, overload)
+            try:
+                composite = torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), "CompositeImplicitAutograd")
+            except RuntimeError:
+                continue  # of TorchScript's interpreter alone
+            if not composite:
+                yield func
+
+
+# Reviewed: products of backward passes, and of kernels that no module of PyTorch calls, or only on other devices.
+UNKNOWN = re.compile(
+    r"_foobar|_test_.*|.*_backward(_.*)?|_native_multi_head_attention|_transformer_encoder_layer_fwd|_triton_.*"
+    r"|_flash_attention_forward_no_dropout_inplace|convolution_overrideable|cudnn_affine_grid_generator"
+    r"|_cslt_sparse_mm_search|quantized_(lstm|gru)"
+)
+
+
+def test_every_operation_of_aten_has_a_formula_or_is_free_or_is_known_to_be_unknown() -> None:
+    open_questions = {
+        func.overloadpacket.__name__ for func in _operations() if formula_of(func) is None and not is_free(func)
+    }
+    assert [name for name in sorted(open_questions) if not UNKNOWN.fullmatch(name)] == []
+
+
+def test_no_operation_is_both_free_and_counted() -> None:
+    assert [str(func) for func in _operations() if is_free(func) and formula_of(func) is not None] == []
+
+
+@pytest.mark.parametrize("name", ["relu_", "add", "softmax", "layer_norm", "_fft_c2c", "elu_backward", "_foreach_add"])
+def test_what_costs_no_macs(name: str) -> None:
+    packet = getattr(torch.ops.aten, name if name != "layer_norm" else "native_layer_norm")
+    assert is_free(getattr(packet, packet.overloads()[0]))
+
+
+@pytest.mark.parametrize("name", ["mm", "convolution", "_trilinear", "_foreach_mm", "linear_backward", "_grouped_mm"])
+def test_what_is_not_free(name: str) -> None:
+    packet = getattr(torch.ops.aten, name, None)
+    if packet is None:
+        pytest.skip(f"this version of torch has no {name}")
+    assert not is_free(getattr(packet, packet.overloads()[0]))

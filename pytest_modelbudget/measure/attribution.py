@@ -5,7 +5,6 @@ A module that several parents hold is named as the caller holds it.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -14,6 +13,15 @@ from torch import nn
 
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder
+
+
+def _name(name: str, module: nn.Module, modules: dict[str, nn.Module]) -> None:
+    """Put a module and those below it into ``modules``, each under every name by which it is held."""
+    modules[name] = module
+    prefix = f"{name}." if name else ""
+    for child_name, child in module._modules.items():
+        if child is not None:
+            _name(prefix + child_name, child, modules)
 
 
 class Attribution:
@@ -25,7 +33,8 @@ class Attribution:
     """
 
     def __init__(self, root: nn.Module) -> None:
-        self.modules = dict(root.named_modules(remove_duplicate=False))
+        self.modules: dict[str, nn.Module] = {}
+        _name("", root, self.modules)
         self.rows = {name: Row(name) for name in self.modules}
         self._names: dict[int, list[str]] = {}
         for name, module in self.modules.items():
@@ -52,14 +61,13 @@ def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> No
     forward = module.forward
     memory = recorder.memory
 
-    @functools.wraps(forward)
     def watched(*args: Any, **kwargs: Any) -> Any:
         caller = recorder.row
         row = rows[0] if len(rows) == 1 else _as_held_by(caller.name, rows)
         recorder.row = row
         row.calls += 1
         if row.calls == 1:
-            row.input_shape = first_shape((args, kwargs))
+            row.input_shape = first_shape(args) or first_shape(kwargs)
         outer = memory.open_window()
         try:
             out = forward(*args, **kwargs)
@@ -73,6 +81,7 @@ def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> No
             row.output_shape = first_shape(out)
         return out
 
+    watched.__wrapped__ = forward  # type: ignore[attr-defined]  # where `inspect.signature` looks
     module.__dict__["forward"] = watched
 
 
@@ -85,6 +94,8 @@ def _as_held_by(caller: str, rows: list[Row]) -> Row:
 
 def first_shape(value: Any) -> tuple[int, ...] | None:
     """The shape of the first tensor in a nested value, or None."""
+    if isinstance(value, tuple) and value and isinstance(value[0], torch.Tensor):
+        return tuple(value[0].shape)
     return next(_shapes(value), None)
 
 

@@ -74,6 +74,8 @@ class Copier:
             sequence = self._remember(value, kind())
             sequence.extend(self.value(item) for item in value)
             return sequence
+        if kind is tuple and _IMMUTABLE.issuperset(map(type, value)):
+            return value
         if kind is tuple or kind is set:
             return self._remember(value, kind(self.value(item) for item in value))
         if kind is dict or kind is OrderedDict or kind is defaultdict:
@@ -116,7 +118,14 @@ class Copier:
                 for name, tensor in module.__dict__[table].items()
             }
         for name, value in module.__dict__.items():
-            if name not in attributes:
+            if name in attributes:
+                continue
+            kind = type(value)
+            if kind in _IMMUTABLE:
+                attributes[name] = value
+            elif not value and (kind is OrderedDict or kind is dict):  # most tables of hooks
+                attributes[name] = kind()
+            else:
                 attributes[name] = self.value(value)
         return copied  # type: ignore[no-any-return]
 

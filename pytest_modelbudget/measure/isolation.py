@@ -33,7 +33,10 @@ def undisturbed() -> Iterator[None]:
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         try:
-            torch.manual_seed(_SEED)
+            # Not `torch.manual_seed`: it keeps a call for each device that is not in use yet.
+            torch.default_generator.manual_seed(_SEED)
+            for device in devices:
+                torch.cuda.default_generators[device].manual_seed(_SEED)
             random.seed(_SEED)
             if numpy is not None:
                 numpy.random.seed(_SEED)

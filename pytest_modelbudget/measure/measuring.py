@@ -78,7 +78,9 @@ def _profile(
     abstract = recorder.propagation is not None
     memory = recorder.memory
     copied = Copier(memory, abstract=abstract, dtype=dtype).copy(model)
-    copied.train(mode == "train")
+    training = mode == "train"
+    if any(module.training != training for module in copied.modules()):
+        copied.train(training)
     maker = Maker(
         memory,
         abstract=abstract,
@@ -96,7 +98,7 @@ def _profile(
     recorder.row = attribution.rows[""]
     attribution.watch(recorder)
     try:
-        with torch.set_grad_enabled(mode == "train"), recorder:
+        with torch.set_grad_enabled(training), recorder:
             out = copied(*args, **kwargs)
     except (Exception, SystemExit) as error:
         text = str(error).strip().partition("\n")[0]

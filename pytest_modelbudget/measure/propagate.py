@@ -27,6 +27,10 @@ aten = torch.ops.aten
 # (drop-path rates, anchor sizes) whose values they then look at.
 SMALL = 4096
 
+# What is computed of small ones may grow (a mask of all pairs of positions), and stays real up to this many elements:
+# beyond it PyTorch computes in several threads.
+LARGE = 32_768
+
 _META = torch.device("meta")
 
 # From a dispatched operation to the Python code that called it are our frames and a few of PyTorch's.
@@ -106,6 +110,7 @@ class Propagation:
         self._memory = memory
         self._plans: dict[Any, _Plan] = {}
         self._results: dict[Any, Any] = {}
+        self._small: set[Any] = set()  # calls on real tensors whose results are known to be small
         # Real tensors that abstract ones were written into, by storage: their elements mean nothing any more.
         self._overwritten: dict[int, torch.UntypedStorage] = {}
 
@@ -130,10 +135,27 @@ class Propagation:
         if plan is None:
             plan = self._plans[func] = _Plan(func)
         if plan.is_factory:
-            return key, self._create(func, plan, args, kwargs)
+            return key, self._create(func, plan, key, args, kwargs)
         if self._is_abstract(args) or self._is_abstract(kwargs):
             return key, self._propagate(func, plan, key, args, kwargs)
+        if self._becomes_large(func, plan, key, args, kwargs):
+            return key, self._propagate(func, plan, key, args, kwargs)
         return key, self._compute(func, plan, args, kwargs)
+
+    def _becomes_large(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> bool:
+        """Whether a new floating-point result of real arguments is so large that it is left abstract."""
+        if plan.is_in_place or plan.reads_values or any(where is not None for where, _ in plan.returns):
+            return False
+        if key in self._small or sum(tensor.numel() for tensor in args if isinstance(tensor, torch.Tensor)) < SMALL:
+            return False
+        try:
+            sample = self._on_meta(func, args, kwargs)
+        except (RuntimeError, NotImplementedError):  # on real tensors it may be known
+            return False
+        if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > LARGE:
+            return True
+        self._small.add(key)
+        return False
 
     def _is_abstract(self, value: Any) -> bool:
         if isinstance(value, torch.Tensor):
@@ -155,12 +177,16 @@ class Propagation:
                     self._memory.hold_real(tensor)
         return out
 
-    def _create(self, func: Any, plan: _Plan, args: Any, kwargs: Any) -> Any:
+    def _create(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
-        sample = self._on_meta(func, args, kwargs)
-        if not isinstance(sample, torch.Tensor) or not can_be_abstract(sample) or sample.numel() <= SMALL:
-            return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
-        return self._make(describe_tensor(sample, _device(args, kwargs)))
+        if key not in self._small:
+            sample = self._on_meta(func, args, kwargs)
+            if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > SMALL:
+                description = describe_tensor(sample, _device(args, kwargs))
+                self._results[key] = _New(description)
+                return self._make(description)
+            self._small.add(key)
+        return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
 
     def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         by_hand = BY_HAND.get(func)

@@ -43,43 +43,38 @@ def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
     weights: dict[str, Weights] = {}
     for name, module in modules.items():
         own = weights[name] = Weights()
-        held: list[torch.Tensor] = []
-        for parameter in module._parameters.values():
-            if parameter is None:
-                continue
-            held.append(parameter)
-            dtype = str(parameter.dtype).removeprefix("torch.")
-            if dtype not in own.dtypes:
-                own.dtypes.append(dtype)
-            if id(parameter) not in owner_of:
-                own.params += parameter.numel()
-                own.trainable_params += parameter.numel() if parameter.requires_grad else 0
-        held += [
-            buffer
-            for key, buffer in module._buffers.items()
-            if buffer is not None and key not in module._non_persistent_buffers_set
-        ]
-        for tensor in held:
-            owner = owner_of.setdefault(id(tensor), name)
-            if owner != name and owner not in own.shared_with:
-                own.shared_with.append(owner)
-            own.size += _bytes_once(tensor, stored)
+        transient = module._non_persistent_buffers_set
+        for tensor in module._parameters.values():
+            if tensor is not None:
+                dtype = str(tensor.dtype).removeprefix("torch.")
+                if dtype not in own.dtypes:
+                    own.dtypes.append(dtype)
+                if id(tensor) not in owner_of:
+                    own.params += tensor.numel()
+                    own.trainable_params += tensor.numel() if tensor.requires_grad else 0
+                _store(tensor, name, own, owner_of, stored)
+        for key, buffer in module._buffers.items():
+            if buffer is not None and key not in transient:
+                _store(buffer, name, own, owner_of, stored)
     return weights
 
 
-def _bytes_once(tensor: torch.Tensor, stored: set[int]) -> int:
-    """Bytes of the storages under ``tensor`` that are not in ``stored`` yet; adds them to it."""
-    nbytes = 0
+def _store(tensor: torch.Tensor, name: str, own: Weights, owner_of: dict[int, str], stored: set[int]) -> None:
+    """Put the storages under ``tensor`` that no module holds yet to ``own``."""
+    owner = owner_of.setdefault(id(tensor), name)
+    if owner != name and owner not in own.shared_with:
+        own.shared_with.append(owner)
     for part in _strided_parts(tensor):
         identity, size = storage_of(part)
         if identity not in stored:
             stored.add(identity)
-            nbytes += size
-    return nbytes
+            own.size += size
 
 
 def _strided_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     """The plain tensors that a sparse tensor is stored as."""
+    if tensor.layout is torch.strided:
+        return (tensor,)
     if tensor.layout is torch.sparse_coo:
         return tensor._indices(), tensor._values()
     if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):

@@ -1,0 +1,129 @@
+"""The shapes that are given at once are those of PyTorch's meta device."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_modelbudget.measure.shapes import ELEMENTWISE, IN_PLACE, RULES
+
+aten = torch.ops.aten
+DTYPES = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64])
+SHAPES = st.lists(st.integers(1, 4), min_size=1, max_size=4).map(tuple)
+
+
+@st.composite
+def tensors(draw: st.DrawFn, shape: tuple[int, ...] | None = None, dtype: torch.dtype | None = None) -> torch.Tensor:
+    """A meta tensor, contiguous, transposed, or in the order of channels last."""
+    shape = draw(SHAPES) if shape is None else shape
+    tensor = torch.empty(shape, dtype=dtype or draw(DTYPES), device="meta")
+    layout = draw(st.sampled_from(["contiguous", "contiguous", "transposed", "channels_last"]))
+    if layout == "transposed" and len(shape) > 1:
+        return torch.empty((*shape[:-2], shape[-1], shape[-2]), dtype=tensor.dtype, device="meta").transpose(-1, -2)
+    if layout == "channels_last" and len(shape) == 4:
+        return tensor.contiguous(memory_format=torch.channels_last)
+    return tensor
+
+
+def outcome(call: Any, *args: Any) -> object:
+    """What a call gives, as far as a result's description goes, or that it refuses its arguments."""
+    try:
+        out = call(*args)
+    except (RuntimeError, IndexError, ValueError):
+        return "refused"
+    parts = out if isinstance(out, tuple) else (out,)
+    return [(tuple(part.shape), part.stride(), part.dtype) for part in parts]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+@pytest.mark.parametrize("func", ELEMENTWISE, ids=str)
+def test_elementwise(func: Any, data: st.DataObject) -> None:
+    first = data.draw(tensors())
+    args: list[Any] = [first]
+    if len([each for each in func._schema.arguments if not each.has_default_value() and not each.kwarg_only]) > 1:
+        args.append(data.draw(st.one_of(st.just(2), st.just(0.5), tensors(), tensors(tuple(first.shape)))))
+        if func is aten.pow.Tensor_Scalar and isinstance(args[1], torch.Tensor):
+            args[1] = 2
+    assert outcome(RULES[func], *args) == outcome(func, *args)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+@pytest.mark.parametrize("func", IN_PLACE, ids=str)
+def test_in_place(func: Any, data: st.DataObject) -> None:
+    first = data.draw(tensors(dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16]))))
+    args: list[Any] = [first]
+    if len([each for each in func._schema.arguments if not each.has_default_value() and not each.kwarg_only]) > 1:
+        args.append(data.draw(st.one_of(st.just(2), tensors(tuple(first.shape)), tensors())))
+    assert outcome(RULES[func], *args) == outcome(func, *args)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_products(data: st.DataObject) -> None:
+    left, right = data.draw(tensors(dtype=torch.float32)), data.draw(tensors(dtype=torch.float32))
+    if data.draw(st.booleans()) and left.dim() == 2:
+        right = data.draw(tensors((left.shape[1], 3), dtype=data.draw(DTYPES)))
+    assert outcome(RULES[aten.mm.default], left, right) == outcome(aten.mm.default, left, right)
+    bias = data.draw(tensors(data.draw(st.sampled_from([(3,), (1,), (2, 3), (4, 3)])), dtype=torch.float32))
+    assert outcome(RULES[aten.addmm.default], bias, left, right) == outcome(aten.addmm.default, bias, left, right)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_layer_norm(data: st.DataObject) -> None:
+    inputs = data.draw(tensors(dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16]))))
+    normalized = list(inputs.shape[-data.draw(st.integers(1, inputs.dim())) :])
+    weight = data.draw(
+        st.one_of(st.none(), tensors(tuple(normalized), dtype=inputs.dtype), tensors(dtype=inputs.dtype))
+    )
+    args = (inputs, normalized, weight, weight, 1e-5)
+    assert outcome(RULES[aten.native_layer_norm.default], *args) == outcome(aten.native_layer_norm.default, *args)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_batch_norm_in_training(data: st.DataObject) -> None:
+    # More than one value a channel: of one there is no variance, and the meta device divides by zero.
+    several = SHAPES.filter(lambda shape: len(shape) > 1 and math.prod(shape) > shape[1])
+    inputs = data.draw(tensors(data.draw(several), dtype=torch.float32))
+    vector = torch.empty(inputs.shape[1], device="meta")
+    args = (inputs, vector, vector, vector, vector, True, 0.1, 1e-5)
+    got, want = (
+        outcome(call, *args) for call in (RULES[aten.native_batch_norm.default], aten.native_batch_norm.default)
+    )
+    assert got == want
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_batch_norm_outside_training_saves_nothing(data: st.DataObject) -> None:
+    shape = data.draw(SHAPES.filter(lambda shape: len(shape) > 1))
+    inputs, vector = torch.zeros(shape), torch.ones(shape[1])
+    args = (inputs, vector, vector, vector, vector, False, 0.1, 1e-5)
+    on_meta = [each.to("meta") if isinstance(each, torch.Tensor) else each for each in args]
+    # Held against the kernel for the CPU itself.
+    assert outcome(RULES[aten.native_batch_norm.default], *on_meta) == outcome(aten.native_batch_norm.default, *args)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "offsets"),
+    [
+        ((10, 16), (2, 16, 8), True),
+        ((2, 10, 16), (2, 16, 8), False),
+        ((2, 8, 16), (16, 16), True),
+        ((8, 32), (32, 8), True),
+    ],
+)
+def test_grouped_products(left: tuple[int, ...], right: tuple[int, ...], offsets: bool) -> None:
+    # Held against the kernel for the CPU itself, in the dtype that it and the meta device take.
+    a, b = (torch.zeros(shape, dtype=torch.bfloat16) for shape in (left, right))
+    ends = torch.tensor([4, 8], dtype=torch.int32) if offsets else None
+    got = RULES[aten._grouped_mm.default](a.to("meta"), b.to("meta"), None if ends is None else ends.to("meta"))
+    assert got.shape == torch._grouped_mm(a, b, offs=ends).shape

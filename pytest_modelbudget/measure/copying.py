@@ -123,7 +123,7 @@ class Copier:
             kind = type(value)
             if kind in _IMMUTABLE:
                 attributes[name] = value
-            elif not value and (kind is OrderedDict or kind is dict):  # most tables of hooks
+            elif (kind is OrderedDict or kind is dict) and not value:  # most tables of hooks
                 attributes[name] = kind()
             else:
                 attributes[name] = self.value(value)

@@ -16,6 +16,8 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import flop_registry
 
+from pytest_modelbudget.measure.packed import unpacked
+
 Tensor = torch.Tensor
 Formula = Callable[..., int]
 
@@ -226,9 +228,14 @@ def _packed_transposed_convolution(inputs: Tensor, packed: Any, *_: object, out:
     return inputs.numel() * _kernel(packed)
 
 
+def _packed_recurrent_layers(
+    inputs: Tensor, _state: list[Tensor], cells: list[Any], *_: object, out: object, **__: object
+) -> int:
+    return _steps(inputs) * sum(weight.numel() for cell in cells for weight, _bias in unpacked(cell))
+
+
 def _kernel(packed: Any) -> int:
-    weight: Tensor = packed.unpack()[0]
-    return math.prod(weight.shape[1:])
+    return next(math.prod(weight.shape[1:]) for weight, _bias in unpacked(packed))
 
 
 _OURS: dict[str, Formula] = {
@@ -326,6 +333,7 @@ _OURS: dict[str, Formula] = {
         ),
         _result_by(0),
     ),
+    **dict.fromkeys(("aten.quantized_lstm", "aten.quantized_gru"), _packed_recurrent_layers),
     **{
         f"quantized.conv{dimensions}d{form}": _packed_convolution
         for dimensions in (1, 2, 3)

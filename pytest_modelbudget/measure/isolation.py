@@ -28,6 +28,7 @@ def undisturbed() -> Iterator[None]:
     python_state = random.getstate()
     folder = Path.cwd()
     fastpath = torch.backends.mha.get_fastpath_enabled()
+    engine = torch.backends.quantized.engine
     dtype = torch.get_default_dtype()
     collecting = gc.isenabled()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
@@ -48,6 +49,8 @@ def undisturbed() -> Iterator[None]:
             if collecting:
                 gc.enable()
             torch.set_default_dtype(dtype)
+            if torch.backends.quantized.engine != engine:
+                torch.backends.quantized.engine = engine
             torch.backends.mha.set_fastpath_enabled(fastpath)
             random.setstate(python_state)
             if numpy is not None:

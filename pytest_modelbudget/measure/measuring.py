@@ -96,6 +96,8 @@ def _profile(
         raise MeasurementError(f"the inputs could not be made: {type(error).__name__}: {error}", "inputs") from error
     attribution = Attribution(copied)
     recorder.row = attribution.rows[""]
+    weights = weigh(attribution.modules)
+    memory.allocate(sum(own.packed for own in weights.values()))
     attribution.watch(recorder)
     try:
         with torch.set_grad_enabled(training), recorder:
@@ -110,7 +112,6 @@ def _profile(
     finally:
         attribution.unwatch()
     del out
-    weights = weigh(attribution.modules)
     layers = {
         name: _layer(row, attribution.modules[name], weights[name])
         for name, row in attribution.rows.items()

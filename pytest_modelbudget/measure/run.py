@@ -90,7 +90,7 @@ class Recorder(TorchDispatchMode):
 
     def _hold(self, out: Any) -> None:
         for tensor in _tensors(out):
-            if tensor.layout is torch.strided and not tensor.is_quantized:
+            if tensor.layout is torch.strided:
                 self.memory.hold_real(tensor)
 
 

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from pytest_modelbudget.measure.copying import storage_of
+from pytest_modelbudget.measure.packed import unpacked
 
 
 @dataclass
@@ -18,6 +19,7 @@ class Weights:
         params: elements of the parameters.
         trainable_params: elements of those with ``requires_grad``.
         size: bytes of parameters and persistent buffers, as stored.
+        packed: those bytes of them that are held in no tensor.
         dtypes: dtypes of its parameters, in the order of definition.
         shared_with: names of the modules that some of its tensors were put to already.
     """
@@ -25,6 +27,7 @@ class Weights:
     params: int = 0
     trainable_params: int = 0
     size: int = 0
+    packed: int = 0
     dtypes: list[str] = field(default_factory=list)
     shared_with: list[str] = field(default_factory=list)
 
@@ -56,6 +59,10 @@ def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
         for key, buffer in module._buffers.items():
             if buffer is not None and key not in transient:
                 _store(buffer, name, own, owner_of, stored)
+        for value in module.__dict__.values():
+            if isinstance(value, torch.ScriptObject) and id(value) not in owner_of:
+                owner_of[id(value)] = name
+                _unpack(value, own)
     return weights
 
 
@@ -69,6 +76,24 @@ def _store(tensor: torch.Tensor, name: str, own: Weights, owner_of: dict[int, st
         if identity not in stored:
             stored.add(identity)
             own.size += size
+
+
+def _unpack(packed: torch.ScriptObject, own: Weights) -> None:
+    """Put what a quantized module holds packed to ``own``; none of it can be trained."""
+    for pair in unpacked(packed):
+        for tensor in pair:
+            if tensor is None:
+                continue
+            nbytes = tensor.numel() * tensor.element_size()
+            if tensor.is_quantized and tensor.qscheme() in (torch.per_channel_affine, torch.per_channel_symmetric):
+                per_channel = (tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points())
+                nbytes += sum(each.numel() * each.element_size() for each in per_channel)
+            own.params += tensor.numel()
+            own.size += nbytes
+            own.packed += nbytes
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            if dtype not in own.dtypes:
+                own.dtypes.append(dtype)
 
 
 def _strided_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -141,6 +141,39 @@ def test_a_jagged_nested_tensor_is_taken_apart() -> None:
     assert measure(layer, (nested,), run="real").macs == 5 * 4 * 8
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(("kind", "gates"), [(nn.LSTM, 4), (nn.GRU, 3)])
+def test_a_quantized_recurrent_network(kind: Any, gates: int) -> None:
+    quantize: Any = torch.ao.quantization.quantize_dynamic
+    model = quantize(nn.Sequential(kind(16, 8)), {kind}, dtype=torch.qint8)
+    profile = measure(model, (10, 1, 16))
+    products = gates * 8 * (16 + 8)
+    assert profile.macs == 10 * products
+    # A byte a weight, and two float biases a gate.
+    assert (profile.params, profile.size) == (products + 2 * gates * 8, products + 2 * gates * 8 * 4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_quantized_convolution_and_linear_layer() -> None:
+    quantized: Any = torch.ao.nn.quantized
+
+    class Quantized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.convolution = quantized.Conv2d(3, 8, 3)
+            self.linear = quantized.Linear(8 * 36, 5)
+
+        def forward(self, x: torch.Tensor) -> object:
+            q = torch.quantize_per_tensor(x, 0.1, 0, torch.quint8)
+            return self.linear(self.convolution(q).flatten(1)).dequantize()
+
+    profile = measure(Quantized(), (2, 3, 8, 8))
+    assert profile.uncounted == {}
+    assert profile.macs == 2 * (8 * 36 * 27 + 5 * 8 * 36)
+    assert profile.params == 8 * 27 + 8 + 5 * 288 + 5
+    assert profile.layers["convolution"].dtypes == ("qint8", "float32")
+
+
 def test_a_packed_sequence_counts_its_steps() -> None:
     lstm = nn.LSTM(16, 8)
 
@@ -184,7 +217,7 @@ def _operations() -> Iterator[Any]:
 UNKNOWN = re.compile(
     r"_foobar|_test_.*|.*_backward(_.*)?|_native_multi_head_attention|_transformer_encoder_layer_fwd|_triton_.*"
     r"|_flash_attention_forward_no_dropout_inplace|convolution_overrideable|cudnn_affine_grid_generator"
-    r"|_cslt_sparse_mm_search|quantized_(lstm|gru)"
+    r"|_cslt_sparse_mm_search"
 )
 
 

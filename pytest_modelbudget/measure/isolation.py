@@ -7,13 +7,20 @@ import os
 import random
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 
 _SEED = 0
+
+
+def without_compiler() -> AbstractContextManager[object]:
+    """Compiled functions run as they were written. Where none was compiled the compiler is not loaded."""
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.attribution import Attribution
 from pytest_modelbudget.measure.copying import Copier
 from pytest_modelbudget.measure.inputs import InputSource, Maker
-from pytest_modelbudget.measure.isolation import undisturbed
+from pytest_modelbudget.measure.isolation import undisturbed, without_compiler
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
@@ -100,7 +100,7 @@ def _profile(
     memory.allocate(sum(own.packed for own in weights.values()))
     attribution.watch(recorder)
     try:
-        with torch.set_grad_enabled(training), recorder:
+        with torch.set_grad_enabled(training), without_compiler(), recorder:
             out = copied(*args, **kwargs)
     except (Exception, SystemExit) as error:
         text = str(error).strip().partition("\n")[0]

@@ -6,6 +6,7 @@ PyTorch's meta device, and remembered.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -146,7 +147,9 @@ class Propagation:
         """Whether a new floating-point result of real arguments is so large that it is left abstract."""
         if plan.is_in_place or plan.reads_values or any(where is not None for where, _ in plan.returns):
             return False
-        if key in self._small or sum(tensor.numel() for tensor in args if isinstance(tensor, torch.Tensor)) < SMALL:
+        # Two small arguments may meet element by element, in a broadcast or a product.
+        most = math.prod(tensor.numel() for tensor in args if isinstance(tensor, torch.Tensor))
+        if most <= LARGE or key in self._small:
             return False
         try:
             sample = self._on_meta(func, args, kwargs)

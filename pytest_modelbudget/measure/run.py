@@ -42,6 +42,11 @@ class Recorder(TorchDispatchMode):
         self._counted: dict[Any, bool] = {}
         self._composite: set[Any] = set()
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Not to be wrapped, which takes longer than an operation here; `undisturbed` keeps the compiler out."""
+        return False
+
     @property
     def needed(self) -> list[str]:
         """The operations that asked for elements that were not there."""

@@ -76,6 +76,40 @@ def _can_be_multiplied(left: torch.Tensor, right: torch.Tensor) -> bool:
     return left.dim() == right.dim() == 2 and left.shape[1] == right.shape[0] and left.dtype == right.dtype
 
 
+def _slice(
+    tensor: torch.Tensor, dim: int = 0, start: int | None = None, end: int | None = None, step: int = 1
+) -> torch.Tensor:
+    if tensor.dim() == 0 or step < 1 or not -tensor.dim() <= dim < tensor.dim():
+        return aten.slice.Tensor(tensor, dim, start, end, step)  # type: ignore[no-any-return]
+    shape, strides = list(tensor.shape), list(tensor.stride())
+    taken = range(shape[dim])[slice(start, end, step)]
+    shape[dim] = len(taken)
+    strides[dim] *= step
+    return tensor.as_strided(shape, strides)
+
+
+def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
+    known = tensor.dim() and all(-tensor.dim() <= dim < tensor.dim() for dim in dims)
+    if known and len(shifts) == max(len(dims), 1) and _is_plain(tensor):
+        return torch.empty_like(tensor)
+    return aten.roll.default(tensor, shifts, dims)  # type: ignore[no-any-return]
+
+
+def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Tensor:
+    first = indices[0] if indices else None
+    if first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim():
+        return tensor.new_empty((*first.shape, *tensor.shape[1:]))
+    return aten.index.Tensor(tensor, indices)  # type: ignore[no-any-return]
+
+
+def _clone(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    if kwargs.get("memory_format") in (None, torch.preserve_format) and _is_plain(tensor):
+        return torch.empty_like(tensor)
+    if kwargs.get("memory_format") is torch.contiguous_format:
+        return tensor.new_empty(tensor.shape)
+    return aten.clone.default(tensor, **kwargs)  # type: ignore[no-any-return]
+
+
 def _elementwise(func: Any) -> Callable[..., Any]:
     """Of one tensor and numbers, or of tensors of one shape and dtype: the result is like them."""
 
@@ -143,6 +177,10 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.native_layer_norm.default: _layer_norm,
     aten.addmm.default: _added_product,
     aten.mm.default: _product,
+    aten.slice.Tensor: _slice,
+    aten.roll.default: _roll,
+    aten.index.Tensor: _index,
+    aten.clone.default: _clone,
     **{func: _elementwise(func) for func in ELEMENTWISE},
     **{func: _in_place(func) for func in IN_PLACE},
 }

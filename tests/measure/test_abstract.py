@@ -234,6 +234,18 @@ def test_a_compiled_model_is_measured_as_the_model_that_it_was_made_of() -> None
     assert (profile.macs, list(profile.layers)) == (48, ["", "0", "1"])
 
 
+def test_a_compiled_function_runs_as_it_was_written() -> None:
+    @torch.compile
+    def square(x: torch.Tensor) -> torch.Tensor:
+        return x @ x
+
+    class Compiled(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return square(x)
+
+    assert measure(Compiled(), (3, 3)).macs == 27
+
+
 def test_a_scripted_model_is_refused_in_one_sentence() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # newer versions of torch deprecate it

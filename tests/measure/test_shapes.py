@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 from typing import Any
 
 import pytest
@@ -73,6 +74,39 @@ def test_products(data: st.DataObject) -> None:
     assert outcome(RULES[aten.mm.default], left, right) == outcome(aten.mm.default, left, right)
     bias = data.draw(tensors(data.draw(st.sampled_from([(3,), (1,), (2, 3), (4, 3)])), dtype=torch.float32))
     assert outcome(RULES[aten.addmm.default], bias, left, right) == outcome(aten.addmm.default, bias, left, right)
+
+
+BOUNDS = st.one_of(st.none(), st.integers(-6, 6))
+
+
+@settings(deadline=None, max_examples=200)
+@given(tensors(), st.integers(-5, 4), BOUNDS, BOUNDS, st.integers(1, 3))
+def test_slices(tensor: torch.Tensor, dim: int, start: int | None, end: int | None, step: int) -> None:
+    args = (tensor, dim, start, end, step)
+    assert outcome(RULES[aten.slice.Tensor], *args) == outcome(aten.slice.Tensor, *args)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tensors(), st.lists(st.integers(-3, 3), max_size=2), st.lists(st.integers(-4, 3), max_size=2))
+def test_rolling(tensor: torch.Tensor, shifts: list[int], dims: list[int]) -> None:
+    args = (tensor, shifts, dims)
+    assert outcome(RULES[aten.roll.default], *args) == outcome(aten.roll.default, *args)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+def test_indexing(data: st.DataObject) -> None:
+    tensor = data.draw(tensors())
+    indices = [data.draw(st.one_of(st.none(), tensors(dtype=torch.int64))) for _ in range(data.draw(st.integers(1, 2)))]
+    assert outcome(RULES[aten.index.Tensor], tensor, indices) == outcome(aten.index.Tensor, tensor, indices)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tensors(), st.sampled_from([None, torch.contiguous_format, torch.preserve_format, torch.channels_last]))
+def test_clones(tensor: torch.Tensor, memory_format: torch.memory_format | None) -> None:
+    kwargs = {} if memory_format is None else {"memory_format": memory_format}
+    rule, clone = (partial(call, **kwargs) for call in (RULES[aten.clone.default], aten.clone.default))
+    assert outcome(rule, tensor) == outcome(clone, tensor)
 
 
 @settings(deadline=None, max_examples=50)

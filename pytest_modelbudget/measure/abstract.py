@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.measure.memory import Storage
 
+_PLAIN = (torch.Tensor, torch.nn.Parameter)
 _make_wrapper = torch.Tensor._make_wrapper_subclass
 
 
@@ -123,9 +125,9 @@ def can_be_abstract(tensor: torch.Tensor) -> bool:
 
     Integers and booleans (token ids, positions, masks) stay real, since models look at them.
     """
-    return (
-        (tensor.dtype.is_floating_point or tensor.dtype.is_complex)
-        and tensor.layout is torch.strided
-        and not tensor.is_quantized
-        and not tensor.is_nested
-    )
+    dtype = tensor.dtype
+    if not (dtype.is_floating_point or dtype.is_complex) or tensor.layout is not torch.strided:
+        return False
+    if type(tensor) in _PLAIN:
+        return not tensor.is_nested
+    return not (tensor.is_quantized or tensor.is_nested or is_traceable_wrapper_subclass(tensor))

@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.abstract import AbstractTensor, can_be_abstract, describe, make
@@ -133,19 +134,22 @@ class Copier:
         known = self._memo.get(id(tensor))
         if known is not None:
             return known  # type: ignore[no-any-return]
+        kind = type(tensor)
         if nn.parameter.is_lazy(tensor):
             raise MeasurementError(
                 "a lazy module's parameters have no shape yet; call the model once before it is measured"
             )
-        if type(tensor) is AbstractTensor or (self._abstract and can_be_abstract(tensor)):
+        if kind is AbstractTensor or (self._abstract and can_be_abstract(tensor)):
             copied = self._as_abstract(tensor)
         else:
             copied = self._clone(tensor)
-        if isinstance(tensor, nn.Parameter):
+        if kind is nn.Parameter or isinstance(tensor, nn.Parameter):
             copied._is_param = True
-        for name, value in vars(tensor).items():
-            if name not in ("description", "held", "_is_param"):
-                setattr(copied, name, value)
+        attributes = vars(tensor)
+        if attributes:
+            for name, value in attributes.items():
+                if name not in ("description", "held", "_is_param"):
+                    setattr(copied, name, value)
         return self._remember(tensor, copied)  # type: ignore[no-any-return]
 
     def _as_abstract(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -162,7 +166,8 @@ class Copier:
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
-            if tensor.layout is not torch.strided or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+            plain = tensor.layout is torch.strided and not is_traceable_wrapper_subclass(tensor)
+            if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
                 copied = tensor.detach().clone()
             else:
                 dtype = self._dtype if self._dtype is not None and tensor.is_floating_point() else tensor.dtype

@@ -53,7 +53,10 @@ def formula_of(func: Any) -> Formula | None:
         if found is not None:
             return found
     flops = flop_registry.get(packet) or flop_registry.get(_in_other_place(packet))
-    return _halved(flops) if flops is not None else _OURS.get(str(packet))
+    if flops is None:
+        return _OURS.get(str(packet))
+    # PyTorch's own formulas of the two commonest operations look through every argument for shapes.
+    return _AS_PYTORCH.get(flops) or _halved(flops)
 
 
 def packet_of(func: Any) -> Any:
@@ -178,6 +181,20 @@ def _convolution(inputs: Tensor, weight: Tensor, *_: object, out: Tensor, **__: 
 def _transposed_convolution(inputs: Tensor, weight: Tensor, *_: object, out: object, **__: object) -> int:
     """Each element of the input meets the kernel and the output channels of its group."""
     return inputs.numel() * math.prod(weight.shape[1:])
+
+
+def _any_convolution(
+    inputs: Tensor,
+    weight: Tensor,
+    bias: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    transposed: bool,
+    *_: object,
+    out: Tensor,
+) -> int:
+    return (inputs if transposed else out).numel() * math.prod(weight.shape[1:])
 
 
 def _convolution_over_time(inputs: Tensor, weight: Tensor, *_: object, out: Tensor) -> int:
@@ -344,4 +361,9 @@ _OURS: dict[str, Formula] = {
         for dimensions in (1, 2, 3)
         for form in ("", "_dynamic")
     },
+}
+
+_AS_PYTORCH: dict[Any, Formula] = {
+    flop_registry[torch.ops.aten.convolution]: _any_convolution,
+    flop_registry[torch.ops.aten.addmm]: _added_product,
 }

@@ -16,7 +16,7 @@ from pytest_modelbudget.measure.isolation import undisturbed, without_compiler
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
-from pytest_modelbudget.measure.weights import Weights, weigh
+from pytest_modelbudget.measure.weights import Weights, dtype_name, weigh
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Layer, Profile
 
@@ -142,12 +142,14 @@ def _layer(row: Row, module: nn.Module, weights: Weights) -> Layer:
         peak_memory=row.peak_memory,
         dtypes=tuple(weights.dtypes),
         shared_with=tuple(weights.shared_with),
-        uncounted=dict(sorted(row.uncounted.items())),
+        uncounted=dict(sorted(row.uncounted.items())) if row.uncounted else {},
     )
 
 
 def _spec(module: nn.Module) -> str:
     """The module's own description; empty where it needs elements to give one."""
+    if type(module).extra_repr is nn.Module.extra_repr:
+        return ""
     try:
         return str(module.extra_repr())
     except Exception:
@@ -182,8 +184,7 @@ def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:
 
     def show(value: Any) -> str:
         if isinstance(value, torch.Tensor):
-            dtype = str(value.dtype).removeprefix("torch.")
-            return f"{dtype} {'×'.join(map(str, value.shape)) or 'scalar'}"
+            return f"{dtype_name(value.dtype)} {'×'.join(map(str, value.shape)) or 'scalar'}"
         if isinstance(value, list | tuple):
             return f"[{', '.join(map(show, value))}]"
         if isinstance(value, dict):

@@ -75,7 +75,7 @@ def signature(value: Any) -> Any:
 class _Plan:
     """What an overload's schema says of its arguments and results."""
 
-    __slots__ = ("is_factory", "is_in_place", "reads_values", "reshapes", "returns")
+    __slots__ = ("is_factory", "is_in_place", "reads_values", "reshapes", "returns", "takes_device")
 
     def __init__(self, func: Any) -> None:
         schema = func._schema
@@ -88,7 +88,8 @@ class _Plan:
                 for name in argument.alias_info.before_set:
                     by_alias_set[name] = where
         self.is_in_place = any(a.alias_info is not None and a.alias_info.is_write for a in arguments)
-        self.is_factory = any(a.name == "device" for a in arguments) and packet not in _NOT_FACTORIES
+        self.takes_device = any(a.name == "device" for a in arguments)
+        self.is_factory = self.takes_device and packet not in _NOT_FACTORIES
         self.reads_values = any(tag in func.tags for tag in _READS_VALUES)
         self.reshapes = self.is_in_place and (torch.Tag.inplace_view in func.tags or packet in _RESIZES)
         # For each result: the argument whose storage it shares, or None; and whether it is that very tensor.
@@ -152,7 +153,7 @@ class Propagation:
         if most <= LARGE or key in self._small:
             return False
         try:
-            sample = self._on_meta(func, args, kwargs)
+            sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
         except (RuntimeError, NotImplementedError):  # on real tensors it may be known
             return False
         if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > LARGE:
@@ -183,7 +184,7 @@ class Propagation:
     def _create(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
         if key not in self._small:
-            sample = self._on_meta(func, args, kwargs)
+            sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
             if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > SMALL:
                 description = describe_tensor(sample, _device(args, kwargs))
                 self._results[key] = _New(description)
@@ -221,13 +222,12 @@ class Propagation:
         return self._build(remembered, args, kwargs)
 
     def _on_meta(self, func: Any, args: Any, kwargs: Any) -> Any:
-        kwargs = _map(_stand_in, kwargs)
-        if any(argument.name == "device" for argument in func._schema.arguments):
-            kwargs["device"] = _META
-            kwargs.pop("pin_memory", None)
+        """Run on tensors of the meta device."""
+        if self._plans[func].takes_device:
+            kwargs = {name: value for name, value in kwargs.items() if name != "pin_memory"} | {"device": _META}
         rule = RULES.get(func, func)
         try:
-            return rule(*_map(_stand_in, args), **kwargs)
+            return rule(*args, **kwargs)
         except RuntimeError as error:
             if "data-dependent" not in str(error):
                 raise

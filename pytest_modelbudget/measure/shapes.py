@@ -97,7 +97,8 @@ def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
 
 def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Tensor:
     first = indices[0] if indices else None
-    if first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim():
+    single = first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim()
+    if first is not None and single and _is_plain(tensor) and _is_plain(first):
         return tensor.new_empty((*first.shape, *tensor.shape[1:]))
     return aten.index.Tensor(tensor, indices)  # type: ignore[no-any-return]
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
+from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
+from pytest_modelbudget.measure.abstract import AbstractTensor
 from pytest_modelbudget.measure.copying import storage_of
 from pytest_modelbudget.measure.packed import unpacked
 
@@ -31,6 +35,18 @@ class Weights:
     dtypes: list[str] = field(default_factory=list)
     shared_with: list[str] = field(default_factory=list)
 
+    def note(self, dtype: torch.dtype) -> None:
+        """Add a dtype to those of its parameters."""
+        name = dtype_name(dtype)
+        if name not in self.dtypes:
+            self.dtypes.append(name)
+
+
+@functools.cache
+def dtype_name(dtype: torch.dtype) -> str:
+    """``float32`` for ``torch.float32``."""
+    return str(dtype).removeprefix("torch.")
+
 
 def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
     """Put every tensor, and every storage, to the first module that holds it.
@@ -49,9 +65,7 @@ def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
         transient = module._non_persistent_buffers_set
         for tensor in module._parameters.values():
             if tensor is not None:
-                dtype = str(tensor.dtype).removeprefix("torch.")
-                if dtype not in own.dtypes:
-                    own.dtypes.append(dtype)
+                own.note(tensor.dtype)
                 if id(tensor) not in owner_of:
                     own.params += tensor.numel()
                     own.trainable_params += tensor.numel() if tensor.requires_grad else 0
@@ -91,13 +105,15 @@ def _unpack(packed: torch.ScriptObject, own: Weights) -> None:
             own.params += tensor.numel()
             own.size += nbytes
             own.packed += nbytes
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            if dtype not in own.dtypes:
-                own.dtypes.append(dtype)
+            own.note(tensor.dtype)
 
 
 def _strided_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """The plain tensors that a sparse tensor is stored as."""
+    """The plain tensors that a sparse tensor, or one of a kind that wraps others, is stored as."""
+    if type(tensor) is not AbstractTensor and is_traceable_wrapper_subclass(tensor):
+        wrapper: Any = tensor
+        names, _context = wrapper.__tensor_flatten__()
+        return tuple(part for name in names for part in _strided_parts(getattr(tensor, name)))
     if tensor.layout is torch.strided:
         return (tensor,)
     if tensor.layout is torch.sparse_coo:

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
 import torchvision
 from torch import nn
+from torch.utils.flop_counter import flop_registry
 
 from pytest_modelbudget import Profile, measure
 from pytest_modelbudget.measure.formulas import formula_of
@@ -197,6 +198,17 @@ def test_a_decoder_attends_to_itself_and_to_the_memory() -> None:
     own = 4 * 5 * 16 * 16 + 2 * 5 * 5 * 16
     cross = 2 * 5 * 16 * 16 + 2 * 7 * 16 * 16 + 2 * 5 * 7 * 16
     assert measure(decoder, (torch.zeros(5, 1, 16), torch.zeros(7, 1, 16))).macs == own + cross + 2 * 5 * 16 * 32
+
+
+@pytest.mark.parametrize("transposed", [False, True])
+def test_a_convolution_counts_as_pytorchs_own_formula_says(transposed: bool) -> None:
+    operation = torch.ops.aten.convolution
+    x, weight = torch.zeros(2, 4, 9, 8), torch.zeros(4, 2, 3, 5)
+    args = (x, weight, None, [2, 1], [1, 2], [1, 1], transposed, [0, 0], 1 if transposed else 2)
+    out = operation(*args)
+    formula = formula_of(operation.default)
+    assert formula is not None
+    assert formula(*args, out=out) == flop_registry[operation](*args, out_val=out) // 2
 
 
 def _operations() -> Iterator[Any]:

@@ -41,28 +41,31 @@ def measure_subject(
     if counter != "aten":
         raise MeasurementError(f'the counter "{counter}" is not built yet; "aten" is')
     weights_dtype = _dtype(dtype)
+    note = ""
+    if run != "real":
+        for patient in (False, True):
+            recorder = Recorder(abstract=True, patient=patient)
+            with undisturbed():
+                model = subject.abstract
+                try:
+                    profile = _profile(model, inputs, recorder, mode, weights_dtype)
+                except MeasurementError as error:
+                    if not needs_values(recorder, error.__cause__):
+                        raise
+                    note = str(error.__cause__).partition("\n")[0]
+                else:
+                    if not recorder.needed:
+                        return profile
+                    # The model caught the error and went another way than it does on real tensors.
+                    note = recorder.needed[0]
+        if run == "abstract":
+            raise MeasurementError(
+                f"the forward pass needs the elements of a tensor ({note}), which an abstract run does not have; "
+                'set run = "auto" or run = "real"'
+            )
+        _refuse_what_does_not_fit(model)
+    # Each run starts from the same random numbers, whatever was tried before it.
     with undisturbed():
-        note = ""
-        if run != "real":
-            model = subject.abstract
-            recorder = Recorder(abstract=True)
-            try:
-                profile = _profile(model, inputs, recorder, mode, weights_dtype)
-            except MeasurementError as error:
-                if not needs_values(recorder, error.__cause__):
-                    raise
-                note = str(error.__cause__).partition("\n")[0]
-            else:
-                if not recorder.needed:
-                    return profile
-                # The model caught the error and went another way than it does on real tensors.
-                note = recorder.needed[0]
-            if run == "abstract":
-                raise MeasurementError(
-                    f"the forward pass needs the elements of a tensor ({note}), which an abstract run does not have; "
-                    'set run = "auto" or run = "real"'
-                )
-            _refuse_what_does_not_fit(model)
         return _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,7 +33,11 @@ SMALL = 4096
 # beyond it PyTorch computes in several threads.
 LARGE = 32_768
 
+# Both limits in a second run, after a first one in which the model looked at what had been left abstract.
+PATIENT = 1 << 24
+
 _META = torch.device("meta")
+_DISTRIBUTIONS = str(Path(torch.distributions.__file__).parent)
 
 # From a dispatched operation to the Python code that called it are our frames and a few of PyTorch's.
 _FRAMES_TO_CALLER = 12
@@ -107,7 +112,9 @@ class Propagation:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
     """
 
-    def __init__(self, memory: Memory) -> None:
+    def __init__(self, memory: Memory, *, patient: bool = False) -> None:
+        self._largest_made = PATIENT if patient else SMALL
+        self._largest_computed = PATIENT if patient else LARGE
         self.needed: list[str] = []
         self._memory = memory
         self._plans: dict[Any, _Plan] = {}
@@ -156,7 +163,7 @@ class Propagation:
             sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
         except (RuntimeError, NotImplementedError):  # on real tensors it may be known
             return False
-        if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > LARGE:
+        if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_computed:
             return True
         self._small.add(key)
         return False
@@ -185,7 +192,7 @@ class Propagation:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
         if key not in self._small:
             sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
-            if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > SMALL:
+            if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
                 description = describe_tensor(sample, _device(args, kwargs))
                 self._results[key] = _New(description)
                 return self._make(description)
@@ -197,8 +204,9 @@ class Propagation:
         if by_hand is not None:
             return by_hand(self._make, *args, **kwargs)
         if plan.reads_values:
-            if _initialises_again(func, args):
-                return False
+            answer = _known_answer(func, args)
+            if answer is not None:
+                return answer
             args = self._with_indices(func, args)
         meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
         out = self._on_meta(func, meta_args, meta_kwargs)
@@ -348,21 +356,24 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
-def _initialises_again(func: Any, args: Any) -> bool:
-    """Whether PyTorch's initialisers ask if some elements are to be drawn again: weights without elements have none.
+def _known_answer(func: Any, args: Any) -> bool | None:
+    """What PyTorch's own code is answered where it asks for a truth value, or None where a model asks.
 
-    Only the loops of `torch.nn.init.trunc_normal_` ask for a truth value there.
+    The loops of `torch.nn.init.trunc_normal_` ask if some elements are to be drawn again: no. The distributions ask
+    if their arguments are valid: yes.
     """
     if func is not aten._local_scalar_dense.default or args[0].dtype is not torch.bool:
-        return False
+        return None
     frame = sys._getframe(1)
     for _ in range(_FRAMES_TO_CALLER):
         if frame.f_code.co_filename == torch.nn.init.__file__:
+            return False
+        if frame.f_code.co_filename.startswith(_DISTRIBUTIONS):
             return True
         if frame.f_back is None:
-            return False
+            return None
         frame = frame.f_back
-    return False
+    return None
 
 
 def _as_indices(index: torch.Tensor | None) -> tuple[torch.Tensor | None, ...]:

@@ -29,15 +29,20 @@ class Recorder(TorchDispatchMode):
         row: the row of the innermost module whose forward is running.
         failed_in: the row of the innermost module whose forward the last exception came out of.
         propagation: what moves abstract tensors, or None in a real run.
+
+    Args:
+        abstract: whether abstract tensors may come; else every operation runs as usual.
+        memory: where bytes are counted.
+        patient: whether larger tensors stay real, so that a model can look at them.
     """
 
-    def __init__(self, *, abstract: bool, memory: Memory | None = None) -> None:
+    def __init__(self, *, abstract: bool, memory: Memory | None = None, patient: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory = memory or Memory()
         self.row = Row("")
         self.failed_in = self.row
         self._failure: BaseException | None = None
-        self.propagation = Propagation(self.memory) if abstract else None
+        self.propagation = Propagation(self.memory, patient=patient) if abstract else None
         self._costs: dict[Any, tuple[int, int]] = {}
         self._counted: dict[Any, bool] = {}
         self._composite: set[Any] = set()
@@ -109,8 +114,10 @@ def needs_values(recorder: Recorder, error: BaseException | None) -> bool:
     """Whether a failing abstract run may succeed on real tensors: it asked for elements, or for a missing kernel."""
     if recorder.propagation is None:
         return False
-    if recorder.needed or isinstance(error, NeedsValuesError | NotImplementedError):
+    if recorder.needed or isinstance(error, NeedsValuesError):
         return True
+    if isinstance(error, NotImplementedError):  # of a kernel, not of a module without a forward
+        return 'missing the required "forward"' not in str(error)
     # Raised by PyTorch itself where elements are read without an operation (`.tolist()`, `.numpy()`).
     return "tensor subclass" in str(error) or "AbstractTensor" in str(error)
 

@@ -108,11 +108,10 @@ def _unpack(packed: torch.ScriptObject, own: Weights) -> None:
             own.note(tensor.dtype)
 
 
-def _strided_parts(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+def _strided_parts(tensor: Any) -> tuple[torch.Tensor, ...]:
     """The plain tensors that a sparse tensor, or one of a kind that wraps others, is stored as."""
     if type(tensor) is not AbstractTensor and is_traceable_wrapper_subclass(tensor):
-        wrapper: Any = tensor
-        names, _context = wrapper.__tensor_flatten__()
+        names, _context = tensor.__tensor_flatten__()
         return tuple(part for name in names for part in _strided_parts(getattr(tensor, name)))
     if tensor.layout is torch.strided:
         return (tensor,)

@@ -137,6 +137,55 @@ def test_integers_and_masks_have_their_values() -> None:
     assert (profile.macs, profile.run) == (2 * 4 * 2, "abstract")
 
 
+def test_a_model_may_look_at_a_large_mask_that_it_made() -> None:
+    class Masking(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            mask = torch.ones(100, 100)
+            assert mask.all()
+            return x @ x
+
+    assert measure(Masking(), (3, 3)).run == "abstract"
+
+
+def test_the_argument_checks_of_a_distribution_need_no_values() -> None:
+    class Sampling(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.distributions.Normal(x, x.exp()).rsample() @ x
+
+    profile = measure(Sampling(), (3, 3))
+    assert (profile.macs, profile.run) == (27, "abstract")
+
+
+def test_a_real_run_draws_the_same_numbers_whatever_was_tried_before_it() -> None:
+    class Routing(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = nn.Linear(4, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = torch.randn(64, 4) + x
+            return self.inner(y[y[:, 0] > 0])  # type: ignore[no-any-return]
+
+    assert measure(Routing(), (64, 4)).macs == measure(Routing(), (64, 4), run="real").macs
+
+
+def test_a_module_without_a_forward_is_not_said_to_need_values() -> None:
+    with pytest.raises(MeasurementError, match='missing the required "forward" function'):
+        measure(nn.Module(), (1, 4))
+
+
+def test_a_module_may_hold_a_plain_tensor() -> None:
+    class Holding(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.zeros(2, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x @ self.table
+
+    assert measure(Holding(), (3, 2)).macs == 3 * 2 * 4
+
+
 def test_small_tensors_are_computed_while_a_model_is_built() -> None:
     def build() -> nn.Module:
         widths = (torch.linspace(1, 3, 3) * 4).int().tolist()

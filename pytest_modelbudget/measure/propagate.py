@@ -66,6 +66,8 @@ def signature(value: Any) -> Any:
         return value
     if kind is float or kind is bool:
         return kind, value  # True == 1 == 1.0, yet they promote a dtype differently
+    if (kind is list or kind is tuple) and value and type(value[0]) is int:
+        return tuple(value)  # sizes, strides: lists have elements of one kind
     if kind is list or kind is tuple:
         return tuple([signature(item) for item in value])
     if kind is dict:

@@ -44,8 +44,7 @@ class Recorder(TorchDispatchMode):
         self._failure: BaseException | None = None
         self.propagation = Propagation(self.memory, patient=patient) if abstract else None
         self._costs: dict[Any, tuple[int, int]] = {}
-        self._counted: dict[Any, bool] = {}
-        self._composite: set[Any] = set()
+        self._counted: dict[Any, bool | str] = {}
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -68,10 +67,8 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         counted = self._counted.get(func)
         if counted is None:
-            counted = self._counted[func] = formula_of(func) is not None or not is_free(func)
-            if _is_composite(func) and formula_of(func) is None:
-                self._composite.add(func)
-        if func in self._composite:
+            counted = self._counted[func] = _is_counted(func)
+        if counted is _BY_ITS_PARTS:
             with self:
                 return func.decompose(*args, **kwargs)
         if self.propagation is None:
@@ -104,10 +101,19 @@ class Recorder(TorchDispatchMode):
                 self.memory.hold_real(tensor)
 
 
-def _is_composite(func: Any) -> bool:
-    """Whether PyTorch makes an operation of others; in inference mode it comes here before it does."""
-    key = torch._C.DispatchKey.CompositeImplicitAutograd
-    return torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), key)
+_BY_ITS_PARTS = "by its parts"
+
+
+def _is_counted(func: Any) -> bool | str:
+    """Whether an operation has a formula or needs one; or whether it is to be taken apart first.
+
+    In inference mode those operations come here, too, that PyTorch makes of others.
+    """
+    if formula_of(func) is not None:
+        return True
+    if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), torch._C.DispatchKey.CompositeImplicitAutograd):
+        return _BY_ITS_PARTS
+    return not is_free(func)
 
 
 def needs_values(recorder: Recorder, error: BaseException | None) -> bool:

@@ -15,7 +15,7 @@ from pytest_modelbudget.measure.copying import storage_of
 from pytest_modelbudget.measure.packed import unpacked
 
 
-@dataclass
+@dataclass(slots=True)
 class Weights:
     """What one module itself holds, without its children.
 
@@ -42,6 +42,11 @@ class Weights:
             self.dtypes.append(name)
 
 
+# Under which names the modules of `torch.ao.nn.quantized` hold what is packed.
+_PACKED = ("_packed_params", "param")
+_NOTHING = Weights()
+
+
 @functools.cache
 def dtype_name(dtype: torch.dtype) -> str:
     """``float32`` for ``torch.float32``."""
@@ -61,6 +66,11 @@ def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
     stored: set[int] = set()
     weights: dict[str, Weights] = {}
     for name, module in modules.items():
+        attributes = module.__dict__
+        packed = [attributes[key] for key in _PACKED if key in attributes]
+        if not (module._parameters or module._buffers or packed):
+            weights[name] = _NOTHING
+            continue
         own = weights[name] = Weights()
         transient = module._non_persistent_buffers_set
         for tensor in module._parameters.values():
@@ -73,7 +83,7 @@ def weigh(modules: dict[str, nn.Module]) -> dict[str, Weights]:
         for key, buffer in module._buffers.items():
             if buffer is not None and key not in transient:
                 _store(buffer, name, own, owner_of, stored)
-        for value in module.__dict__.values():
+        for value in packed:
             if isinstance(value, torch.ScriptObject) and id(value) not in owner_of:
                 owner_of[id(value)] = name
                 _unpack(value, own)
@@ -85,7 +95,8 @@ def _store(tensor: torch.Tensor, name: str, own: Weights, owner_of: dict[int, st
     owner = owner_of.setdefault(id(tensor), name)
     if owner != name and owner not in own.shared_with:
         own.shared_with.append(owner)
-    for part in _strided_parts(tensor):
+    parts = (tensor,) if type(tensor) is AbstractTensor else _strided_parts(tensor)
+    for part in parts:
         identity, size = storage_of(part)
         if identity not in stored:
             stored.add(identity)
@@ -110,7 +121,7 @@ def _unpack(packed: torch.ScriptObject, own: Weights) -> None:
 
 def _strided_parts(tensor: Any) -> tuple[torch.Tensor, ...]:
     """The plain tensors that a sparse tensor, or one of a kind that wraps others, is stored as."""
-    if type(tensor) is not AbstractTensor and is_traceable_wrapper_subclass(tensor):
+    if is_traceable_wrapper_subclass(tensor):
         names, _context = tensor.__tensor_flatten__()
         return tuple(part for name in names for part in _strided_parts(getattr(tensor, name)))
     if tensor.layout is torch.strided:

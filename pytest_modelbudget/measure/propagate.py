@@ -114,7 +114,7 @@ class Propagation:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
     """
 
-    def __init__(self, memory: Memory, *, patient: bool = False) -> None:
+    def __init__(self, memory: Memory | None, *, patient: bool = False) -> None:
         self._largest_made = PATIENT if patient else SMALL
         self._largest_computed = PATIENT if patient else LARGE
         self.needed: list[str] = []
@@ -184,7 +184,7 @@ class Propagation:
     def _compute(self, func: Any, plan: _Plan, args: Any, kwargs: Any) -> Any:
         """Run on real tensors."""
         out = func(*args, **kwargs)
-        if not plan.is_in_place:
+        if not plan.is_in_place and self._memory is not None:
             for tensor in out if isinstance(out, list | tuple) else (out,):
                 if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided and not tensor.is_meta:
                     self._memory.hold_real(tensor)

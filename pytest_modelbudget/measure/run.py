@@ -34,15 +34,19 @@ class Recorder(TorchDispatchMode):
         abstract: whether abstract tensors may come; else every operation runs as usual.
         memory: where bytes are counted.
         patient: whether larger tensors stay real, so that a model can look at them.
+        counting: whether anything is counted; not while a model is built.
     """
 
-    def __init__(self, *, abstract: bool, memory: Memory | None = None, patient: bool = False) -> None:
+    def __init__(
+        self, *, abstract: bool, memory: Memory | None = None, patient: bool = False, counting: bool = True
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory = memory or Memory()
         self.row = Row("")
         self.failed_in = self.row
         self._failure: BaseException | None = None
-        self.propagation = Propagation(self.memory, patient=patient) if abstract else None
+        self.propagation = Propagation(self.memory if counting else None, patient=patient) if abstract else None
+        self._counting = counting
         self._costs: dict[Any, tuple[int, int]] = {}
         self._counted: dict[Any, bool | str] = {}
 
@@ -65,6 +69,8 @@ class Recorder(TorchDispatchMode):
         if not _OWN_TYPES.issuperset(types):
             return NotImplemented  # a tensor of another kind takes itself apart, and then its parts come here
         kwargs = kwargs or {}
+        if not self._counting and self.propagation is not None:
+            return self.propagation.call(func, args, kwargs)[1]
         counted = self._counted.get(func)
         if counted is None:
             counted = self._counted[func] = _is_counted(func)

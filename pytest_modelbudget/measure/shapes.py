@@ -132,6 +132,30 @@ def _in_place(func: Any) -> Callable[..., Any]:
     return the_first
 
 
+def _comparison(func: Any) -> Callable[..., Any]:
+    """Of a tensor and a number: as many truth values."""
+
+    def truth_values(first: torch.Tensor, other: Any) -> Any:
+        if _is_plain(first) and isinstance(other, int | float):
+            return torch.empty_like(first, dtype=torch.bool)
+        return func(first, other)
+
+    return truth_values
+
+
+def _truth_value(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.new_empty((), dtype=torch.uint8 if tensor.dtype is torch.uint8 else torch.bool)
+
+
+def _logic(func: Any) -> Callable[..., Any]:
+    def truth_values(first: torch.Tensor, other: torch.Tensor) -> Any:
+        if first.dtype is torch.bool and _is_plain(first) and _is_like(first, other):
+            return torch.empty_like(first)
+        return func(first, other)
+
+    return truth_values
+
+
 def _is_like(first: torch.Tensor, other: Any) -> bool:
     if isinstance(other, torch.Tensor):
         return other.shape == first.shape and other.dtype == first.dtype and _is_plain(other)
@@ -169,7 +193,10 @@ IN_PLACE = (
     *(aten.relu_.default, aten.silu_.default, aten.sigmoid_.default, aten.hardswish_.default),
     *(aten.hardsigmoid_.default, aten.hardtanh_.default, aten.leaky_relu_.default, aten.gelu_.default),
     *(aten.add_.Tensor, aten.sub_.Tensor, aten.mul_.Tensor, aten.div_.Tensor),
+    *(aten.zero_.default, aten.fill_.Scalar, aten.erfinv_.default),
+    *(aten.uniform_.default, aten.normal_.default, aten.bernoulli_.float),  # what initialises weights
 )
+COMPARISONS = (*(aten.lt.Scalar, aten.le.Scalar, aten.gt.Scalar, aten.ge.Scalar, aten.eq.Scalar, aten.ne.Scalar),)
 
 # Called with tensors of the meta device in place of all tensors.
 RULES: dict[Any, Callable[..., Any]] = {
@@ -182,6 +209,9 @@ RULES: dict[Any, Callable[..., Any]] = {
     aten.roll.default: _roll,
     aten.index.Tensor: _index,
     aten.clone.default: _clone,
+    **{func: _comparison(func) for func in COMPARISONS},
+    **dict.fromkeys((aten.any.default, aten.all.default), _truth_value),
+    **{func: _logic(func) for func in (aten.bitwise_or.Tensor, aten.bitwise_and.Tensor)},
     **{func: _elementwise(func) for func in ELEMENTWISE},
     **{func: _in_place(func) for func in IN_PLACE},
 }

@@ -39,7 +39,7 @@ class Subject:
         """
         if isinstance(self._model, nn.Module):
             return self._model
-        recorder = Recorder(abstract=True)
+        recorder = Recorder(abstract=True, counting=False)
         try:
             with recorder:
                 return self._build()

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modelbudget.measure.shapes import ELEMENTWISE, IN_PLACE, RULES
+from pytest_modelbudget.measure.shapes import COMPARISONS, ELEMENTWISE, IN_PLACE, RULES
 
 aten = torch.ops.aten
 DTYPES = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64])
@@ -61,7 +61,9 @@ def test_in_place(func: Any, data: st.DataObject) -> None:
     first = data.draw(tensors(dtype=data.draw(st.sampled_from([torch.float32, torch.bfloat16]))))
     args: list[Any] = [first]
     if len([each for each in func._schema.arguments if not each.has_default_value() and not each.kwarg_only]) > 1:
-        args.append(data.draw(st.one_of(st.just(2), tensors(tuple(first.shape)), tensors())))
+        number = st.just(2)
+        scalar = func._overloadname == "Scalar"
+        args.append(data.draw(number if scalar else st.one_of(number, tensors(tuple(first.shape)), tensors())))
     assert outcome(RULES[func], *args) == outcome(func, *args)
 
 
@@ -74,6 +76,30 @@ def test_products(data: st.DataObject) -> None:
     assert outcome(RULES[aten.mm.default], left, right) == outcome(aten.mm.default, left, right)
     bias = data.draw(tensors(data.draw(st.sampled_from([(3,), (1,), (2, 3), (4, 3)])), dtype=torch.float32))
     assert outcome(RULES[aten.addmm.default], bias, left, right) == outcome(aten.addmm.default, bias, left, right)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tensors(), st.sampled_from([0, 2.5]))
+@pytest.mark.parametrize("func", COMPARISONS, ids=str)
+def test_comparisons(func: Any, tensor: torch.Tensor, number: float) -> None:
+    assert outcome(RULES[func], tensor, number) == outcome(func, tensor, number)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.data())
+@pytest.mark.parametrize("func", [aten.bitwise_or.Tensor, aten.bitwise_and.Tensor], ids=str)
+def test_logic(func: Any, data: st.DataObject) -> None:
+    kinds = st.sampled_from([torch.bool, torch.int64])
+    first = data.draw(tensors(dtype=data.draw(kinds)))
+    other = data.draw(st.one_of(tensors(tuple(first.shape), data.draw(kinds)), tensors(dtype=torch.bool)))
+    assert outcome(RULES[func], first, other) == outcome(func, first, other)
+
+
+@settings(deadline=None, max_examples=50)
+@given(tensors())
+@pytest.mark.parametrize("func", [aten.any.default, aten.all.default], ids=str)
+def test_truth_values(func: Any, tensor: torch.Tensor) -> None:
+    assert outcome(RULES[func], tensor) == outcome(func, tensor)
 
 
 BOUNDS = st.one_of(st.none(), st.integers(-6, 6))

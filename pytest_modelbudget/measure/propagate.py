@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from pytest_modelbudget.measure.abstract import (
     make,
 )
 from pytest_modelbudget.measure.memory import Memory, Storage
+from pytest_modelbudget.measure.results import Alias, New, Return, remember_all
 from pytest_modelbudget.measure.shapes import BY_HAND, RULES
 
 aten = torch.ops.aten
@@ -100,7 +102,7 @@ class _Plan:
         self.reads_values = any(tag in func.tags for tag in _READS_VALUES)
         self.reshapes = self.is_in_place and (torch.Tag.inplace_view in func.tags or packet in _RESIZES)
         # For each result: the argument whose storage it shares, or None; and whether it is that very tensor.
-        self.returns: list[tuple[int | str | None, bool]] = []
+        self.returns: list[Return] = []
         for result in schema.returns:
             info = result.alias_info
             names = [name for name in info.before_set if name in by_alias_set] if info is not None else []
@@ -196,7 +198,7 @@ class Propagation:
             sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
             if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
                 description = describe_tensor(sample, _device(args, kwargs))
-                self._results[key] = _New(description)
+                self._results[key] = New(description)
                 return self._make(description)
             self._small.add(key)
         return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
@@ -211,7 +213,12 @@ class Propagation:
                 return answer
             args = self._with_indices(func, args)
         meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
-        out = self._on_meta(func, meta_args, meta_kwargs)
+        try:
+            out = self._on_meta(func, meta_args, meta_kwargs)
+        except RuntimeError as error:
+            if not isinstance(error, NeedsValuesError):
+                _raise_as_on_real_tensors(func, args, kwargs)
+            raise
         device = _device(args, kwargs)
         if plan.is_in_place:
             self._mark_overwritten(plan, args, kwargs)
@@ -220,13 +227,7 @@ class Propagation:
             return args[0]
         if not plan.returns:
             return out
-        if isinstance(out, list | tuple):
-            hows = plan.returns * len(out) if len(plan.returns) == 1 else plan.returns
-            remembered: Any = type(out)(
-                [_remember(item, *how, device, meta_args) for item, how in zip(out, hows, strict=True)]
-            )
-        else:
-            remembered = _remember(out, *plan.returns[0], device, meta_args)
+        remembered = remember_all(out, plan.returns, device, meta_args)
         if not plan.reads_values and not self._overwritten:
             self._results[key] = remembered
         return self._build(remembered, args, kwargs)
@@ -250,11 +251,11 @@ class Propagation:
     def _build(self, remembered: Any, args: Any, kwargs: Any) -> Any:
         """A new result from what was remembered of an earlier one."""
         kind = type(remembered)
-        if kind is _New:
+        if kind is New:
             return self._make(remembered.description)
         if kind is list or kind is tuple:
             return kind([self._build(item, args, kwargs) for item in remembered])
-        if kind is _Alias:
+        if kind is Alias:
             where = remembered.where
             base = kwargs[where] if type(where) is str else args[where]
             if isinstance(base, list | tuple):
@@ -286,53 +287,6 @@ class Propagation:
                     self._overwritten[storage._cdata] = storage
 
 
-class _New:
-    """A result in a storage of its own."""
-
-    __slots__ = ("description",)
-
-    def __init__(self, description: Description) -> None:
-        self.description = description
-
-
-class _Alias:
-    """A result that shares an argument's storage, or is that argument."""
-
-    __slots__ = ("description", "is_same", "where")
-
-    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
-        self.description = description
-        self.where = where
-        self.is_same = is_same
-
-
-class _Constant:
-    """A result that is no tensor."""
-
-    __slots__ = ("value",)
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.device, args: Any) -> Any:
-    if not isinstance(out, torch.Tensor):
-        return _Constant(out)
-    description = describe_tensor(out, device)
-    if where is None:
-        where = _sharing(out, args)
-    return _New(description) if where is None else _Alias(description, where, is_same)
-
-
-def _sharing(out: torch.Tensor, args: Any) -> int | None:
-    """The argument whose storage a result shares although the schema does not say so (`_unsafe_view`)."""
-    storage = out.untyped_storage()._cdata
-    for position, arg in enumerate(args):
-        if isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage:
-            return position
-    return None
-
-
 def _map(change: Any, value: Any) -> Any:
     """``value`` with each tensor changed, through lists, tuples and dicts."""
     if isinstance(value, torch.Tensor):
@@ -356,6 +310,17 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     if type(tensor) is not AbstractTensor:
         return tensor
     return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+
+
+def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
+    """Raise what an operation says on real tensors of these shapes: words that users know, unlike the meta device's.
+
+    Not where they are so many elements that it may take long, should the operation go through after all.
+    """
+    blanks = _map(_blank, args)
+    if sum(blank.numel() for blank in blanks if isinstance(blank, torch.Tensor)) <= PATIENT:
+        with suppress(NotImplementedError):
+            func(*blanks, **_map(_blank, kwargs))
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:

@@ -303,6 +303,11 @@ def test_a_scripted_model_is_refused_in_one_sentence() -> None:
         measure(scripted, (1, 4))
 
 
+def test_shapes_that_do_not_fit_are_told_in_the_words_of_pytorch() -> None:
+    with pytest.raises(MeasurementError, match=r"mat1 and mat2 shapes cannot be multiplied \(3x5 and 4x4\)"):
+        measure(nn.Linear(4, 4), (3, 5))
+
+
 def test_an_exception_of_the_forward_pass_is_the_cause() -> None:
     class Failing(nn.Module):
         def forward(self, _x: torch.Tensor) -> torch.Tensor:

@@ -186,4 +186,8 @@ def test_grouped_products(left: tuple[int, ...], right: tuple[int, ...], offsets
     a, b = (torch.zeros(shape, dtype=torch.bfloat16) for shape in (left, right))
     ends = torch.tensor([4, 8], dtype=torch.int32) if offsets else None
     got = RULES[aten._grouped_mm.default](a.to("meta"), b.to("meta"), None if ends is None else ends.to("meta"))
-    assert got.shape == torch._grouped_mm(a, b, offs=ends).shape
+    try:
+        want = torch._grouped_mm(a, b, offs=ends)
+    except NotImplementedError:
+        pytest.skip("this version of torch has no kernel for the CPU to hold it against")
+    assert got.shape == want.shape

@@ -1,0 +1,67 @@
+"""What is kept of an operation's result, to make a new one when it is called alike again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from pytest_modelbudget.measure.abstract import Description, describe_tensor
+
+# Of a result: the argument whose storage it shares, or None; and whether it is that very tensor.
+Return = tuple[int | str | None, bool]
+
+
+class New:
+    """A result in a storage of its own."""
+
+    __slots__ = ("description",)
+
+    def __init__(self, description: Description) -> None:
+        self.description = description
+
+
+class Alias:
+    """A result that shares an argument's storage, or is that argument."""
+
+    __slots__ = ("description", "is_same", "where")
+
+    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
+        self.description = description
+        self.where = where
+        self.is_same = is_same
+
+
+class Constant:
+    """A result that is no tensor."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def remember_all(out: Any, returns: list[Return], device: torch.device, args: Any) -> Any:
+    """What is kept of a result, or of several, as the schema tells them apart."""
+    if not isinstance(out, list | tuple):
+        return _remember(out, *returns[0], device, args)
+    hows = returns * len(out) if len(returns) == 1 else returns
+    return type(out)([_remember(item, *how, device, args) for item, how in zip(out, hows, strict=True)])
+
+
+def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.device, args: Any) -> Any:
+    if not isinstance(out, torch.Tensor):
+        return Constant(out)
+    description = describe_tensor(out, device)
+    if where is None:
+        where = _sharing(out, args)
+    return New(description) if where is None else Alias(description, where, is_same)
+
+
+def _sharing(out: torch.Tensor, args: Any) -> int | None:
+    """The argument whose storage a result shares although the schema does not say so (`_unsafe_view`)."""
+    storage = out.untyped_storage()._cdata
+    for position, arg in enumerate(args):
+        if isinstance(arg, torch.Tensor) and arg.untyped_storage()._cdata == storage:
+            return position
+    return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -97,7 +98,8 @@ class Session:
         from pytest_modelbudget.measure.subject import Subject, import_object
 
         factory = import_object(model.factory, folders)
-        return Subject(partial(factory, *model.args, **model.kwargs), model.factory)
+        # Copies, since a factory may change the lists and tables that it is given, and may be called again.
+        return Subject(lambda: factory(*deepcopy(model.args), **deepcopy(model.kwargs)), model.factory)
 
     # -- models that a test hands in ---------------------------------------------------------------------------
 

@@ -92,7 +92,10 @@ def described_inputs(spec: InputSpec, call: Callable[[str], Any]) -> InputSource
         by = spec.by
 
         def made(maker: Maker) -> Arguments:
-            given = call(by)
+            try:
+                given = call(by)
+            except MeasurementError as error:
+                raise MeasurementError(str(error), "inputs") from error.__cause__
             try:
                 source = given_inputs(given)
             except ValueError as error:

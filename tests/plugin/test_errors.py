@@ -82,6 +82,8 @@ def test_an_unknown_counter_on_the_command_line_is_a_usage_error(project: MakePr
         ),
         (LIMITED.replace("[3, 4]", "{ y = [3, 4] }"), "*inputs: the forward pass failed on y=float32 3×4: TypeError*"),
         (LIMITED.replace("[3, 4]", "'builtins:dict'"), "*the forward pass failed on no inputs: TypeError*"),
+        (LIMITED.replace("[3, 4]", "'models:batch'"), '*inputs: models:batch could not be imported: *has no "batch"*'),
+        (LIMITED.replace("[3, 4]", "'models:Perceptron'"), "*inputs: models:Perceptron gave no inputs: expected a *"),
         (LIMITED.replace("[3, 4]", "'builtins:object'"), "*builtins:object gave no inputs: expected a tensor*"),
         (
             f"{LIMITED}[tool.modelbudget.models.perceptron.layers.hiden]\nparams = 1\n",

@@ -139,6 +139,14 @@ def test_a_factory_is_called_with_args_and_kwargs(project: MakeProject) -> None:
     project(by_name.replace("macs = 144", "")).runpytest().assert_outcomes(passed=1)
 
 
+def test_a_factory_may_change_what_it_is_given(project: MakeProject) -> None:
+    popping = "from models import Perceptron\n\ndef build(widths):\n    return Perceptron(widths.pop())\n"
+    settings = WITHIN.replace("models:Perceptron", "popping:build").replace("params = 58", "args = [[8]]")
+    # Built without weights, and again with them.
+    made = project(f'{settings}run = "real"\n', popping=popping)
+    made.runpytest().assert_outcomes(passed=1)
+
+
 def test_a_layer_pattern_limits_each_layer_that_it_matches(project: MakeProject) -> None:
     limits = '[tool.modelbudget.models.perceptron.layers."*"]\nparams = 39\n'
     result = project(f"{WITHIN}{limits}").runpytest()

@@ -1,8 +1,13 @@
-"""Tests marked `sweep` measure all of something large; they run when they are asked for: `pytest -m sweep`."""
+"""For all tests: no deadlines, and tests marked `sweep`, which measure all of something large, only with `-m sweep`."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+# A busy machine is no failure.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import settings
 
 # A busy machine is no failure.
-settings.register_profile("patient", deadline=None)
+settings.register_profile("patient", settings(), deadline=None)
 settings.load_profile("patient")
 
 

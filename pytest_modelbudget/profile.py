@@ -20,7 +20,7 @@ class Layer:
         type: class of the module.
         spec: the module's own description (its ``extra_repr()``).
         calls: how often its forward ran.
-        input_shape: shape of the first tensor that its first call took, or None.
+        input_shape: shape of the first tensor that its first call took, or None; a jagged dimension is -1.
         output_shape: shape of the first tensor that its first call gave, or None.
         params: elements of its parameters that no earlier layer holds.
         trainable_params: those of them with ``requires_grad``.

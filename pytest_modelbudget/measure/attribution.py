@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from pytest_modelbudget.measure.abstract import AbstractTensor
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder
 
@@ -94,14 +95,15 @@ def _as_held_by(caller: str, rows: list[Row]) -> Row:
 
 def first_shape(value: Any) -> tuple[int, ...] | None:
     """The shape of the first tensor in a nested value, or None."""
-    if isinstance(value, tuple) and value and isinstance(value[0], torch.Tensor):
-        return tuple(value[0].shape)
+    if isinstance(value, tuple) and value and type(value[0]) is AbstractTensor:
+        return value[0].description.shape
     return next(_shapes(value), None)
 
 
 def _shapes(value: Any) -> Iterator[tuple[int, ...]]:
     if isinstance(value, torch.Tensor):
-        yield tuple(value.shape)
+        # A jagged dimension has no one size.
+        yield tuple(size if isinstance(size, int) else -1 for size in value.shape)
         return
     parts: Iterable[Any]
     if isinstance(value, dict):

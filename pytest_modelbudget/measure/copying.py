@@ -139,6 +139,11 @@ class Copier:
             raise MeasurementError(
                 "a lazy module's parameters have no shape yet; call the model once before it is measured"
             )
+        if tensor.is_nested and tensor.layout is torch.strided:
+            raise MeasurementError(
+                "a nested tensor in the strided layout does not tell its shape; make it with layout=torch.jagged",
+                "inputs",
+            )
         if kind is AbstractTensor or (self._abstract and can_be_abstract(tensor)):
             copied = self._as_abstract(tensor)
         else:

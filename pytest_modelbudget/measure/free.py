@@ -150,6 +150,9 @@ _OTHERS = {
     "quantized": frozenset(_BETWEEN_QUANTIZED_LAYERS.split()),
 }
 
+# The interpreter's and the compiler's small parts, the profiler's marks, and what sends tensors to other processes.
+_FREE_LIBRARIES = frozenset(("prim", "prims", "profiler", "c10d", "c10d_functional", "_c10d_functional"))
+
 # The forms of one operation: in place, for the backward pass, and as PyTorch's compiler sees it.
 _FORM = re.compile(r"_(backward(_.*)?|forward|functional|jvp|copy)$")
 
@@ -159,7 +162,7 @@ def is_free(func: Any) -> bool:
     """Whether an overload without a formula costs no MACs by convention."""
     if func.namespace in _OTHERS:
         return str(func.overloadpacket.__name__) in _OTHERS[func.namespace]
-    if func.namespace in ("prim", "prims"):
+    if func.namespace in _FREE_LIBRARIES:
         return True
     if func.namespace != "aten":
         return False

@@ -103,7 +103,7 @@ def described(layer: Layer) -> str:
 
 def shape_text(shape: tuple[int, ...] | None) -> str:
     """``1×64×55×55``; empty for no tensor."""
-    return "" if shape is None else "×".join(map(str, shape)) or "scalar"
+    return "" if shape is None else "×".join("?" if size < 0 else str(size) for size in shape) or "scalar"
 
 
 def _cells(costs: Layer | Profile) -> list[str]:

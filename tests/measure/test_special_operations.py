@@ -13,7 +13,7 @@ import torchvision
 from torch import nn
 from torch.utils.flop_counter import flop_registry
 
-from pytest_modelbudget import Profile, measure
+from pytest_modelbudget import MeasurementError, Profile, measure
 from pytest_modelbudget.measure.formulas import formula_of
 from pytest_modelbudget.measure.free import is_free
 
@@ -136,10 +136,42 @@ def test_no_gradient_mode_hides_a_product(mode: Any) -> None:
     assert counted(run, torch.zeros(2, 4)).macs == 2 * 4 * 8 + 2 * 8 * 3
 
 
-def test_a_jagged_nested_tensor_is_taken_apart() -> None:
-    layer = nn.Linear(4, 8)
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_a_jagged_nested_tensor_is_taken_apart(run: Any) -> None:
     nested = torch.nested.nested_tensor([torch.zeros(2, 4), torch.zeros(3, 4)], layout=torch.jagged)
-    assert measure(layer, (nested,), run="real").macs == 5 * 4 * 8
+    profile = measure(nn.Linear(4, 8), (nested,), run=run)
+    assert profile.macs == 5 * 4 * 8
+    assert profile.layers[""].output_shape == (2, -1, 8)
+    assert Profile.from_json(profile.to_json()) == profile
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested tensors")
+def test_a_strided_nested_tensor_is_refused_with_what_to_do() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(2, 4), torch.zeros(3, 4)])
+    with pytest.raises(MeasurementError, match=r"make it with layout=torch\.jagged"):
+        measure(nn.Linear(4, 8), (nested,))
+
+
+def test_splitting_a_batch_over_devices_costs_nothing() -> None:
+    profile = measure(nn.DataParallel(nn.Linear(4, 8)), (5, 4))
+    assert (profile.macs, profile.uncounted) == (5 * 4 * 8, {})
+
+
+def test_products_of_a_batched_function_count() -> None:
+    layer = nn.Linear(4, 8)
+    assert counted(torch.vmap(layer), torch.zeros(5, 4)).macs == 5 * 4 * 8
+
+
+def test_products_of_a_gradient_inside_the_forward_pass_count() -> None:
+    layer = nn.Linear(4, 1, bias=False)
+
+    def force(x: torch.Tensor) -> torch.Tensor:
+        with torch.enable_grad():
+            x = x.detach().requires_grad_()
+            return torch.autograd.grad(layer(x).sum(), x)[0]
+
+    # Forwards, and backwards to the input.
+    assert counted(force, torch.zeros(5, 4)).macs == 2 * 5 * 4
 
 
 @pytest.mark.filterwarnings("ignore")

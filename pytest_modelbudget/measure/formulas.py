@@ -335,7 +335,7 @@ _OURS: dict[str, Formula] = {
         (
             *("aten._scaled_dot_product_flash_attention_for_cpu", "aten._cudnn_attention_forward"),
             "aten._scaled_dot_product_fused_attention_overrideable",
-            "aten._scaled_dot_product_attention_math_for_mps",
+            *("aten._scaled_dot_product_attention_math_for_mps", "flex_attention"),
         ),
         _attention,
     ),

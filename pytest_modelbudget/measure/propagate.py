@@ -164,7 +164,7 @@ class Propagation:
         if most <= LARGE or key in self._small:
             return False
         try:
-            sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
+            sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
         except (RuntimeError, NotImplementedError):  # on real tensors it may be known
             return False
         if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_computed:
@@ -195,24 +195,24 @@ class Propagation:
     def _create(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
         if key not in self._small:
-            sample = self._on_meta(func, _map(_stand_in, args), _map(_stand_in, kwargs))
+            sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
             if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
                 description = describe_tensor(sample, _device(args, kwargs))
                 self._results[key] = New(description)
-                return self._make(description)
+                return self.make(description)
             self._small.add(key)
         return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
 
     def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         by_hand = BY_HAND.get(func)
         if by_hand is not None:
-            return by_hand(self._make, *args, **kwargs)
+            return by_hand(self.make, *args, **kwargs)
         if plan.reads_values:
             answer = _known_answer(func, args)
             if answer is not None:
                 return answer
             args = self._with_indices(func, args)
-        meta_args, meta_kwargs = _map(_stand_in, args), _map(_stand_in, kwargs)
+        meta_args, meta_kwargs = _map(stand_in, args), _map(stand_in, kwargs)
         try:
             out = self._on_meta(func, meta_args, meta_kwargs)
         except RuntimeError as error:
@@ -245,14 +245,15 @@ class Propagation:
             self.needed.append(str(func))
             raise NeedsValuesError(f"{func} gives a result whose shape depends on the elements of a tensor") from None
 
-    def _make(self, description: Description) -> AbstractTensor:
+    def make(self, description: Description) -> AbstractTensor:
+        """A result in a storage of its own."""
         return make(description, Storage(description.nbytes, self._memory))
 
     def _build(self, remembered: Any, args: Any, kwargs: Any) -> Any:
         """A new result from what was remembered of an earlier one."""
         kind = type(remembered)
         if kind is New:
-            return self._make(remembered.description)
+            return self.make(remembered.description)
         if kind is list or kind is tuple:
             return kind([self._build(item, args, kwargs) for item in remembered])
         if kind is Alias:
@@ -298,7 +299,7 @@ def _map(change: Any, value: Any) -> Any:
     return value
 
 
-def _stand_in(tensor: torch.Tensor) -> torch.Tensor:
+def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same description."""
     if tensor.is_meta:
         return tensor

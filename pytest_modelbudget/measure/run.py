@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from pytest_modelbudget.measure import higher_order
 from pytest_modelbudget.measure.abstract import AbstractTensor
 from pytest_modelbudget.measure.formulas import formula_of, packet_of
 from pytest_modelbudget.measure.free import is_free
@@ -50,6 +51,9 @@ class Recorder(TorchDispatchMode):
         self._costs: dict[Any, tuple[int, int]] = {}
         self._counted: dict[Any, bool | str] = {}
 
+    # PyTorch asks for this before it hands over operations that take functions.
+    supports_higher_order_operators = True
+
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
         """Not to be wrapped, which takes longer than an operation here; `undisturbed` keeps the compiler out."""
@@ -69,6 +73,11 @@ class Recorder(TorchDispatchMode):
         if not _OWN_TYPES.issuperset(types):
             return NotImplemented  # a tensor of another kind takes itself apart, and then its parts come here
         kwargs = kwargs or {}
+        if isinstance(func, torch._ops.HigherOrderOperator):
+            out = higher_order.call(self, func, args, kwargs)
+            if formula_of(func) is not None:
+                self._count(func, (func, signature(args[:3])), args, kwargs, out)
+            return out
         if not self._counting and self.propagation is not None:
             return self.propagation.call(func, args, kwargs)[1]
         counted = self._counted.get(func)

@@ -125,6 +125,28 @@ def test_grouped_queries_count_every_query_head() -> None:
     assert counted(attend, query, key).macs == 2 * 8 * 5 * 7 * 32
 
 
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_attention_with_a_score_function_is_counted_densely(run: Any) -> None:
+    def attend(query: torch.Tensor, key: torch.Tensor) -> object:
+        from torch.nn.attention.flex_attention import flex_attention
+
+        return flex_attention(query, key, key)
+
+    query, key = torch.zeros(1, 2, 16, 8), torch.zeros(1, 2, 32, 8)
+    profile = measure(Run(attend), (query, key), run=run)
+    assert (profile.macs, profile.run) == (1 * 2 * 16 * 32 * 16, run)
+    assert profile.layers[""].output_shape == (1, 2, 16, 8)
+
+
+def test_a_branch_is_counted_as_it_is_taken() -> None:
+    def choose(x: torch.Tensor, flag: torch.Tensor) -> object:
+        return torch.cond(flag, lambda x: x @ x, lambda x: x.clone(), (x,))
+
+    assert counted(choose, torch.zeros(3, 3), torch.tensor(True)).macs == 27
+    assert counted(choose, torch.zeros(3, 3), torch.tensor(False)).macs == 0
+
+
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode, torch.enable_grad])
 def test_no_gradient_mode_hides_a_product(mode: Any) -> None:
     layer = nn.Linear(4, 8)

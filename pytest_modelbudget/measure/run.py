@@ -33,16 +33,13 @@ class Recorder(TorchDispatchMode):
 
     Args:
         abstract: whether abstract tensors may come; else every operation runs as usual.
-        memory: where bytes are counted.
         patient: whether larger tensors stay real, so that a model can look at them.
         counting: whether anything is counted; not while a model is built.
     """
 
-    def __init__(
-        self, *, abstract: bool, memory: Memory | None = None, patient: bool = False, counting: bool = True
-    ) -> None:
+    def __init__(self, *, abstract: bool, patient: bool = False, counting: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.memory = memory or Memory()
+        self.memory = Memory()
         self.row = Row("")
         self.failed_in = self.row
         self._failure: BaseException | None = None
@@ -56,7 +53,7 @@ class Recorder(TorchDispatchMode):
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Not to be wrapped, which takes longer than an operation here; `undisturbed` keeps the compiler out."""
+        """Not to be wrapped, which takes longer than an operation here; `without_compiler` keeps the compiler out."""
         return False
 
     @property

@@ -9,19 +9,9 @@ import torch
 from torch import nn
 
 from pytest_modelbudget import measure
+from tests.measure.run import Run
 
 KIB = 1024
-
-
-class Run(nn.Module):
-    """A module without weights that runs one expression on its input of 1 KiB."""
-
-    def __init__(self, function: Any) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.function(x)  # type: ignore[no-any-return]
 
 
 def _freed_early(x: torch.Tensor) -> torch.Tensor:

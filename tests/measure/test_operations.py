@@ -12,17 +12,7 @@ from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from pytest_modelbudget import measure, register_formula
 from pytest_modelbudget.measure import formulas
-
-
-class Run(nn.Module):
-    """A module that runs a function."""
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: torch.Tensor) -> object:
-        return self.function(*args)
+from tests.measure.run import Run
 
 
 def macs(function: Callable[..., object], *shapes: tuple[int, ...]) -> int:

@@ -17,17 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from pytest_modelbudget import MeasurementError, Profile, measure
 from pytest_modelbudget.measure.formulas import formula_of
 from pytest_modelbudget.measure.free import is_free
-
-
-class Run(nn.Module):
-    """A module that runs a function."""
-
-    def __init__(self, function: Callable[..., object]) -> None:
-        super().__init__()
-        self.function = function
-
-    def forward(self, *args: torch.Tensor) -> object:
-        return self.function(*args)
+from tests.measure.run import Run
 
 
 def counted(function: Callable[..., object], *args: object) -> Profile:

@@ -34,6 +34,10 @@ class MeasurementError(ModelBudgetError):
         self.about = about
 
 
+class BaselineError(ModelBudgetError):
+    """A recorded profile cannot be read, compared with, or written."""
+
+
 class BudgetExceeded(AssertionError):  # noqa: N818 - the public name
     """A model is over budget.
 

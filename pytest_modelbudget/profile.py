@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.wording import nearest
@@ -149,9 +148,11 @@ class Profile:
 
     def to_json(self) -> str:
         """The profile as JSON, a layer a line; `from_json` reads it."""
+        from pytest_modelbudget.layer_json import layer_line
+
         head = {each.name: getattr(self, each.name) for each in fields(self) if each.name != "layers"}
-        lines = [f"{json.dumps(key)}: {_dump(value)}" for key, value in sorted(head.items())]
-        layers = ",\n".join(f"  {_dump(_layer_to_plain(layer))}" for layer in self.layers.values())
+        lines = [f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in sorted(head.items())]
+        layers = ",\n".join(f"  {layer_line(layer)}" for layer in self.layers.values())
         return "{" + ",\n".join([*lines, f'"layers": [\n{layers}\n]']) + "}\n"
 
     @classmethod
@@ -161,10 +162,10 @@ class Profile:
         Raises:
             ValueError: the text is no such profile.
         """
+        from pytest_modelbudget.layer_json import layers_from_plain, parse_layers
+
         try:
-            plain = json.loads(text)
-            rows = [_layer_from_plain(row) for row in plain.pop("layers")]
-            return cls(layers={row.name: row for row in rows}, **plain)
+            return parse_layers(text, lambda plain: cls(layers=layers_from_plain(plain.pop("layers")), **plain))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"this is not the JSON of a profile: {error}") from error
 
@@ -176,23 +177,3 @@ class Profile:
         from pytest_modelbudget.report.table import layer_table, to_text
 
         return to_text(layer_table(self))
-
-
-def _dump(value: object) -> str:
-    return json.dumps(value, sort_keys=True, ensure_ascii=False)
-
-
-def _layer_to_plain(layer: Layer) -> dict[str, Any]:
-    """A layer without the attributes that have their default value."""
-    default = Layer(name="", type="")
-    return {
-        each.name: value
-        for each in fields(layer)
-        if (value := getattr(layer, each.name)) != getattr(default, each.name) or each.name in ("name", "type")
-    }
-
-
-def _layer_from_plain(plain: dict[str, Any]) -> Layer:
-    tuples = ("input_shape", "output_shape", "dtypes", "shared_with")
-    attributes: dict[str, Any] = {key: tuple(value) if key in tuples else value for key, value in plain.items()}
-    return Layer(**attributes)

@@ -9,6 +9,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from pytest_modelbudget.causes import shape_text
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.profile import Layer, Profile
 from pytest_modelbudget.units import format_quantity
@@ -99,11 +100,6 @@ def described(layer: Layer) -> str:
     calls = f" × {layer.calls} calls" if layer.calls > 1 else ""
     shared = f", shared with {', '.join(layer.shared_with)}" if layer.shared_with else ""
     return f"{layer.type}({layer.spec}){calls}{shared}"
-
-
-def shape_text(shape: tuple[int, ...] | None) -> str:
-    """``1×64×55×55``; empty for no tensor."""
-    return "" if shape is None else "×".join("?" if size < 0 else str(size) for size in shape) or "scalar"
 
 
 def _cells(costs: Layer | Profile) -> list[str]:

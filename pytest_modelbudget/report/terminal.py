@@ -13,12 +13,12 @@ from rich.text import Text
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
+from pytest_modelbudget.report.words import percent
 from pytest_modelbudget.session import case_id
 from pytest_modelbudget.units import format_apart, format_quantity
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
 _DEAREST = {0: 5, 1: 10}
-_LEAST_PERCENT = 0.001
 _BAD, _GOOD, _DIM = "bold red", "green", "dim"
 
 
@@ -123,7 +123,7 @@ def _budget(verdict: Verdict) -> Text:
     if not verdict.checks:
         return Text("new" if verdict.new else "no limits", style=_DIM)
     closest = max(_use(check) for check in verdict.checks)
-    return Text(f"within ({_percent(closest)} used)", style=_GOOD)
+    return Text(f"within ({percent(closest)} used)", style=_GOOD)
 
 
 def _notes(verdicts: Sequence[Verdict]) -> list[Text]:
@@ -157,7 +157,7 @@ def _breach_line(check: Check) -> Text:
         (f" by {check.excess:,}{unit}", _BAD),
     )
     if check.excess_share is not None:
-        line.append(f" ({_percent(check.excess_share)})")
+        line.append(f" ({percent(check.excess_share)})")
     line.append("; no baseline" if check.baseline is None else f"; baseline {check.baseline:,}{unit}", style=_DIM)
     return line
 
@@ -197,17 +197,6 @@ def _short(check: Check) -> str:
     layer = f"{check.layer} " if check.layer else ""
     growth = " of growth" if check.bound == "growth" else ""
     return f"{layer}{check.metric} {measured} {sign} {limit}{growth}"
-
-
-def _percent(share: Fraction) -> str:
-    """A share as a percentage of three digits, which is 0% or 100% only where it is exactly that."""
-    percent = float(100 * share)
-    if 0 < percent < _LEAST_PERCENT:
-        return f"under {_LEAST_PERCENT}%"
-    text = f"{percent:.3g}" if percent < 1000 else f"{percent:,.0f}"
-    if text == "100" and share != 1:
-        text = "99.9" if share < 1 else "100.1"
-    return f"{text}%"
 
 
 def _indented(renderable: RenderableType) -> Padding:

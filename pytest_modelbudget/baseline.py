@@ -27,6 +27,7 @@ _UNFINISHED = ".modelbudget-"
 _LONGEST_NAME = 180
 # Windows opens these as devices, whatever their ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
+_CASE_LINE = re.compile(rb'^    ("(?:[^"\\\n]|\\.)*"): \{', re.MULTILINE)
 _CONFLICT = re.compile(rb"^(<<<<<<<|>>>>>>>)", re.MULTILINE)
 # One layer's peak moves with every byte of the whole model: recorded, it would change each line with each edit.
 _NOT_OF_A_LAYER = frozenset({"peak_memory"})
@@ -179,20 +180,32 @@ class Baseline:
             raise AnotherModelError(f'{shown} is the baseline of "{recorded.model}", and not of "{model}"')
         return recorded
 
-    def models(self) -> list[str]:
-        """The models of which something is recorded, sorted; those of unusable files are left out."""
-        found = []
-        for file in self.files():
-            with contextlib.suppress(BaselineError, OSError):
-                found.append(from_bytes(file.read_bytes(), str(file)).model)
-        return sorted(found)
-
-    def files(self) -> list[Path]:
-        """The files of the folder, sorted."""
+    def files(self) -> list[str]:
+        """The names of the files, sorted."""
         try:
-            return sorted(file for file in self.folder.iterdir() if file.name.endswith(_ENDING))
+            return sorted(each.name for each in self.folder.iterdir() if each.name.endswith(_ENDING))
         except OSError:
             return []
+
+    def cases(self, file: str) -> list[str]:
+        """The names of the cases in a file, as it is written here; empty where it cannot be read."""
+        try:
+            data = (self.folder / file).read_bytes()
+        except OSError:
+            return []
+        return [json.loads(name) for name in _CASE_LINE.findall(data)]
+
+    def model_of(self, file: str) -> str:
+        """The model that is recorded in a file.
+
+        Raises:
+            BaselineError: the file cannot be read or used.
+        """
+        shown = f"{self.shown}/{file}"
+        try:
+            return from_bytes((self.folder / file).read_bytes(), shown).model
+        except OSError as error:
+            raise BaselineError(f"{shown} cannot be read: {_reason(error)}") from None
 
     def record(self, model: str, profiles: Iterable[Profile]) -> bool:
         """Record the profiles of some cases of a model; its other cases stay as they are recorded.

@@ -6,10 +6,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fnmatch import fnmatchcase
 from fractions import Fraction
-from typing import Any, Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_modelbudget.limit import Limit, Limits, Place
 from pytest_modelbudget.profile import Profile
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.diff import Diff
 
 Bound = Literal["max", "min", "growth"]
 
@@ -59,16 +63,31 @@ class Verdict:
         profile: what was measured.
         checks: every bound that was held against it.
         new: metrics with a growth limit that could not be checked, since no baseline is recorded.
+        baseline: the profile recorded earlier, or None.
+        since: what `baseline` is: the file that it was read from.
+        folder: the folder in which this profile is to be recorded.
+        accept: the command that records it.
+        note: why a recorded profile is not compared with, where that is no mistake.
     """
 
     profile: Profile
     checks: tuple[Check, ...] = ()
     new: tuple[str, ...] = ()
+    baseline: Profile | None = None
+    since: str = ""
+    folder: str = ""
+    accept: str = ""
+    note: str = ""
 
     @property
     def breaches(self) -> tuple[Check, ...]:
         """The checks whose limit is broken."""
         return tuple(check for check in self.checks if check.excess)
+
+    @cached_property
+    def diff(self) -> Diff | None:
+        """What changed since the baseline; None where there is none."""
+        return None if self.baseline is None else self.baseline.diff(self.profile)
 
     def to_plain(self) -> dict[str, Any]:
         """Plain data, fit for JSON; `from_plain` reads it."""
@@ -76,6 +95,8 @@ class Verdict:
             "profile": self.profile.to_json(),
             "checks": [asdict(check) for check in self.checks],
             "new": list(self.new),
+            "baseline": None if self.baseline is None else self.baseline.to_json(),
+            **{key: getattr(self, key) for key in _TEXTS},
         }
 
     @classmethod
@@ -85,7 +106,16 @@ class Verdict:
             Check(**{**check, "place": Place(**check["place"]) if check["place"] else None})
             for check in plain["checks"]
         )
-        return cls(Profile.from_json(plain["profile"]), tuple(checks), tuple(plain["new"]))
+        return cls(
+            Profile.from_json(plain["profile"]),
+            tuple(checks),
+            tuple(plain["new"]),
+            None if plain["baseline"] is None else Profile.from_json(plain["baseline"]),
+            **{key: plain[key] for key in _TEXTS},
+        )
+
+
+_TEXTS = ("since", "folder", "accept", "note")
 
 
 def check(
@@ -93,6 +123,8 @@ def check(
     limits: Limits,
     layers: Mapping[str, Limits] | None = None,
     baseline: Profile | None = None,
+    *,
+    accept_growth: bool = False,
 ) -> Verdict:
     """Hold a profile against limits.
 
@@ -101,11 +133,12 @@ def check(
         limits: metric to limit, for the whole model.
         layers: shell pattern over qualified names to limits of each layer that it matches, its children included.
         baseline: the profile recorded earlier, or None.
+        accept_growth: whether this profile becomes the baseline, so that growth starts from it.
 
     Raises:
         NoLayerError: a pattern matches no layer.
     """
-    checks = list(_check_limits(profile, limits, baseline, None))
+    checks = list(_check_limits(profile, limits, baseline, None, accept_growth))
     new = _without_baseline(limits, baseline, "")
     for pattern, layer_limits in (layers or {}).items():
         names = [name for name in profile.layers if name and fnmatchcase(name, pattern)]
@@ -113,16 +146,20 @@ def check(
             raise NoLayerError(pattern)
         for name in names:
             recorded = baseline[name] if baseline is not None and name in baseline.layers else None
-            checks += _check_limits(profile[name], layer_limits, recorded, name)
+            checks += _check_limits(profile[name], layer_limits, recorded, name, accept_growth)
             new += _without_baseline(layer_limits, recorded, f"{name} ")
-    return Verdict(profile, tuple(checks), tuple(new))
+    if accept_growth:
+        new = []
+    return Verdict(profile, tuple(checks), tuple(new), baseline)
 
 
-def _check_limits(profile: Profile, limits: Limits, baseline: Profile | None, layer: str | None) -> Iterator[Check]:
+def _check_limits(
+    profile: Profile, limits: Limits, baseline: Profile | None, layer: str | None, accept_growth: bool
+) -> Iterator[Check]:
     for metric, limit in limits.items():
         measured: int = getattr(profile, metric)
         recorded: int | None = None if baseline is None else getattr(baseline, metric)
-        for bound, value in _bounds(limit, recorded):
+        for bound, value in _bounds(limit, measured if accept_growth else recorded):
             place = (limit.places or {}).get(bound)
             yield Check(metric, bound, value, measured, layer, recorded, place)
 

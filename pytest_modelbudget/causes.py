@@ -150,5 +150,5 @@ def _costs(layer: Layer) -> tuple[int, ...]:
 
 
 def _clip(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(text.split()) or "nothing"
     return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"

@@ -17,6 +17,7 @@ class ModelBudget:
 
     def __init__(self, item: pytest.Item) -> None:
         self._item = item
+        self._unnamed = 0
 
     def __call__(self, model: Any, inputs: Any, *, name: str | None = None, **limits: Any) -> Profile:
         """Measure a model and check it.
@@ -25,23 +26,27 @@ class ModelBudget:
             model: an ``nn.Module``, which is left as it was, or a callable that builds one.
             inputs: a tensor, a shape such as ``(1, 3, 224, 224)``, a tuple of positional arguments, or a dict of
                 keyword arguments.
-            name: its name in reports; the test's id by default.
+            name: its name in reports and in the baseline. By default the test's id; the second model of a test
+                without a name is called ``<id> (2)``.
             limits: metric to limit, as in pyproject.toml: ``params="62M"``, ``macs={"max": "720M"}``. The limits of
                 the test's ``@pytest.mark.modelbudget(...)`` hold too, where these leave a bound open.
 
         Raises:
             BudgetExceeded: a limit is broken.
             MeasurementError: the model cannot be measured.
+            BaselineError: what is recorded of it cannot be compared with.
         """
         __tracebackhide__ = True
-        from pytest_modelbudget.budget import check
         from pytest_modelbudget.limit import merge
         from pytest_modelbudget.marker import limits_of_markers, place_of_call, read_limits
         from pytest_modelbudget.outcome import raise_if_over, record
 
         own = read_limits(limits, place_of_call(self._item))
-        profile = self._measure(model, inputs, name)
-        verdict = check(profile, merge(own, limits_of_markers(self._item)))
+        project = self._item.config.stash[PROJECT]
+        settings = project.settings_for(self._item.path)
+        profile = project.session.measure(settings, model, inputs, name or self._next_name())
+        limits_that_hold = merge(own, limits_of_markers(self._item))
+        verdict = project.session.judge_given(settings, profile, limits_that_hold, self._item.nodeid)
         record(self._item, verdict)
         raise_if_over(self._item, verdict)
         return profile
@@ -53,13 +58,17 @@ class ModelBudget:
             MeasurementError: the model cannot be measured.
         """
         __tracebackhide__ = True
-        return self._measure(model, inputs, None)
+        from pytest_modelbudget.marker import own_name
 
-    def _measure(self, model: Any, inputs: Any, name: str | None) -> Profile:
-        __tracebackhide__ = True
         project = self._item.config.stash[PROJECT]
         settings = project.settings_for(self._item.path)
-        return project.session.measure(settings, model, inputs, name or self._item.nodeid)
+        return project.session.measure(settings, model, inputs, own_name(self._item))
+
+    def _next_name(self) -> str:
+        from pytest_modelbudget.marker import described, own_name
+
+        self._unnamed += 1
+        return own_name(self._item, self._unnamed + described(self._item))
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -12,60 +12,130 @@ from pytest_modelbudget.project import PROJECT
 if TYPE_CHECKING:
     from pytest_modelbudget.budget import Verdict
 
+DESELECTED = "modelbudget_deselected"
+"""Under what a worker of pytest-xdist says how many tests it left out."""
+
 
 class Gathering:
-    """A plugin that gathers verdicts from the reports of tests, and writes the end-of-run summary."""
+    """A plugin that gathers verdicts from the reports of tests, records them, and writes the end-of-run summary."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
+        self._project = config.stash[PROJECT]
         self._verdicts: list[Verdict] = []
+        self._left_out: str = self._project.narrowed_by
         self._nothing_checked = False
         self._is_mistaken = False
+        self._notes: list[str] = []
+        self._problems: list[str] = []
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the verdicts that a report carries."""
-        plain = getattr(report, "modelbudget", {}).get("verdicts")
-        if plain:
+        found: dict[str, Any] = getattr(report, "modelbudget", {})
+        if found.get("verdicts"):
             from pytest_modelbudget.budget import Verdict
 
-            self._verdicts.extend(map(Verdict.from_plain, plain))
+            self._verdicts.extend(map(Verdict.from_plain, found["verdicts"]))
+        if found.get("is_incomplete"):
+            self._left_out = self._left_out or f"{report.nodeid} did not pass, and may measure more"
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a mistake in a pyproject.toml, which ends the run with exit code 4."""
-        if report.failed and report.nodeid.rpartition("/")[2] == "pyproject.toml":
-            self._is_mistaken = True
+        """Note what could not be collected; a mistake in a pyproject.toml ends the run with exit code 4."""
+        if report.failed:
+            self._left_out = self._left_out or f"{report.nodeid} could not be collected"
+            if report.nodeid.rpartition("/")[2] == "pyproject.toml":
+                self._is_mistaken = True
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Say by the exit code that the configuration is wrong."""
-        if self._is_mistaken:
-            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object) -> None:
+        """Note what a worker of pytest-xdist left out, or that it died."""
+        output = getattr(node, "workeroutput", None)
+        if error or output is None:
+            self._left_out = self._left_out or "a worker of pytest-xdist died"
+        else:
+            self._project.deselected += output.get(DESELECTED, 0)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Fail a run that was asked for the gate and held nothing against a limit."""
         result = yield
-        asked = self._config.stash[PROJECT].asked_for_the_gate and not self._config.option.collectonly
+        asked = self._project.asked_for_the_gate and not self._config.option.collectonly
         if asked and not session.testsfailed and not any(each.checks or each.new for each in self._verdicts):
-            self._nothing_checked = True
+            self._nothing_checked = not (self._project.is_update and self._verdicts)
             # Without a test pytest ends with exit code 5 already.
-            session.testsfailed += 1 if session.testscollected else 0
+            session.testsfailed += 1 if session.testscollected and self._nothing_checked else 0
         return result
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
+        """Record what was measured, and say by the exit code that something is wrong."""
+        if self._is_mistaken:
+            session.exitstatus = pytest.ExitCode.USAGE_ERROR
+        if exitstatus in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.INTERNAL_ERROR, pytest.ExitCode.USAGE_ERROR):
+            return
+        if self._config.option.collectonly:
+            return
+        if session.shouldstop or session.shouldfail:
+            self._left_out = self._left_out or "it stopped before its end"
+        if self._project.deselected:
+            self._left_out = self._left_out or "tests were deselected"
+        if self._project.is_update:
+            self._record()
+        self._look_for_stale()
+        if self._problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def _record(self) -> None:
+        if not self._verdicts:
+            self._notes.append("nothing was recorded: this run measured no model")
+            return
+        from pytest_modelbudget.recording import record
+        from pytest_modelbudget.report.terminal import recorded_lines
+
+        done, problems = record(self._config.rootpath, self._verdicts)
+        self._notes += recorded_lines(done)
+        self._problems += problems
+
+    def _look_for_stale(self) -> None:
+        """Name, or remove, what is recorded of models and cases that no longer exist."""
+        prunes = self._config.getoption("--modelbudget-prune")
+        if self._left_out:
+            if prunes:
+                self._notes.append(f"nothing was pruned: this run is not of all tests ({self._left_out})")
+            return
+        known = self._project.known_models()
+        for verdict in self._verdicts:
+            cases = known.setdefault(verdict.folder, {}).setdefault(verdict.profile.model, [])
+            cases.append(verdict.profile.case)
+        if not known:
+            return
+        from pytest_modelbudget.recording import find_stale, prune
+
+        stale = find_stale(self._config.rootpath, known)
+        if prunes:
+            self._problems += prune(self._config.rootpath, stale)
+            self._notes += (f"pruned {each}" for each in stale)
+        else:
+            self._notes += (f"stale {each}; --modelbudget-update --modelbudget-prune removes it" for each in stale)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a table of the models, or with ``-q`` a line a model."""
         verbosity = self._config.get_verbosity()
         if self._verdicts and verbosity >= -1:
             from pytest_modelbudget.report.table import to_text
-            from pytest_modelbudget.report.terminal import model_lines, models_table
+            from pytest_modelbudget.report.terminal import model_lines, summary
 
             width, colour = terminalreporter._tw.fullwidth, terminalreporter.hasmarkup
             if verbosity >= 0:
                 terminalreporter.section("model budgets")
-                terminalreporter.write(to_text(models_table(self._verdicts), width, colour))
+                terminalreporter.write(to_text(summary(self._verdicts, verbosity), width, colour))
             else:
                 for line in model_lines(self._verdicts):
                     terminalreporter.write(to_text(line, width, colour))
+        for note in self._notes:
+            terminalreporter.write_line(f"modelbudget: {note}")
+        for problem in self._problems:
+            terminalreporter.write_line(f"modelbudget: {problem}", red=True)
         if self._nothing_checked:
             terminalreporter.write_line(
                 "modelbudget: nothing was checked: no model that has a limit was measured; "

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_modelbudget.budget import Verdict, check
+from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.errors import ModelBudgetError, SettingsError
 from pytest_modelbudget.items import ModelItem
 from pytest_modelbudget.limit import Limit, Limits, Place, merge, parse_limit
@@ -26,6 +26,7 @@ _FORMS = (
     "and limits, or limits alone"
 )
 _MARKED = pytest.StashKey[list[Verdict]]()
+_DESCRIBED = pytest.StashKey[int]()
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,10 @@ def measure_marked(item: pytest.Item) -> None:
 
     Raises:
         MeasurementError: one cannot be measured.
+        BaselineError: what is recorded of one cannot be compared with.
     """
     if not isinstance(item, ModelItem):
+        item.stash[_DESCRIBED] = 0
         item.stash[_MARKED] = [_judge(item, marked) for marked in _markers(item) if marked.has_model]
 
 
@@ -186,8 +189,21 @@ def _judge(item: pytest.Item, marked: Marked) -> Verdict:
     settings = project.settings_for(item.path)
     if marked.name is not None:
         return project.session.judge(*find(settings, marked.name), whole=True)
-    profile = project.session.measure_described(settings, marked.model, marked.inputs, item.nodeid)
-    return check(profile, marked.limits)
+    item.stash[_DESCRIBED] += 1
+    name = own_name(item, item.stash[_DESCRIBED])
+    profile = project.session.measure_described(settings, marked.model, marked.inputs, name)
+    return project.session.judge_given(settings, profile, marked.limits, item.nodeid)
+
+
+def own_name(item: pytest.Item, number: int = 1) -> str:
+    """What a model is called that a test hands in without a name: the test's id; the second one ``<id> (2)``."""
+    name = item.config.stash[PROJECT].name_of(item)
+    return name if number == 1 else f"{name} ({number})"
+
+
+def described(item: pytest.Item) -> int:
+    """How many models a test's markers describe in place."""
+    return item.stash.get(_DESCRIBED, 0)
 
 
 def _file_of(item: pytest.Item) -> str:

@@ -11,6 +11,7 @@ import pytest
 
 from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.errors import (
+    BaselineError,
     BudgetExceeded,
     ModelBudgetError,
     SettingsError,
@@ -77,13 +78,19 @@ def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
             "verbosity": item.config.get_verbosity(),
         }
     if isinstance(error, ModelBudgetError | UncountedWarning):
-        parts = [str(error) if isinstance(error, SettingsError) else f"could not measure: {error}"]
+        parts = [f"{_what_failed(error)}{error}"]
         if in_body:
             parts.append(f"measured in {item.nodeid.partition('::')[0]}:{in_body[-1].lineno + 1}")
         if error.__cause__ is not None:
             parts.append(users_traceback(error.__cause__))
         return {"kind": "unmeasured", "text": "\n\n".join(part for part in parts if part)}
     return {}
+
+
+def _what_failed(error: BaseException) -> str:
+    if isinstance(error, BaselineError):
+        return "could not compare with the baseline: "
+    return "" if isinstance(error, SettingsError) else "could not measure: "
 
 
 def _shorten_crash(report: pytest.TestReport, error: BaseException) -> None:

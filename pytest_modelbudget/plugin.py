@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.fixtures import model_profile, modelbudget
-from pytest_modelbudget.gathering import Gathering
+from pytest_modelbudget.gathering import DESELECTED, Gathering
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.project import PROJECT, Project
 
@@ -32,11 +33,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME",
         help=f"count multiply-accumulates with this counter: {', '.join(COUNTERS)} (default: that of pyproject.toml)",
     )
+    group.addoption(
+        "--modelbudget-update",
+        action="store_true",
+        default=None,
+        help="record the profiles that this run measures as the baseline",
+    )
+    group.addoption(
+        "--modelbudget-update-in-ci",
+        action="store_true",
+        default=None,
+        help="record them also where the environment has CI set",
+    )
+    group.addoption(
+        "--modelbudget-prune",
+        action="store_true",
+        default=None,
+        help="with an update by a run of all tests: remove recorded models and cases that no longer exist",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", _MARKER)
     project = config.stash[PROJECT] = Project(config)
+    project.check_options()
     project.load_root()
     if project.is_controller:
         config.pluginmanager.register(Gathering(config), "modelbudget-gathering")
@@ -96,17 +116,38 @@ def pytest_runtest_makereport(
         from pytest_modelbudget.outcome import attach
 
         attach(report, item, call)
+    if not report.passed and item.config.stash[PROJECT].may_measure(item):
+        report.modelbudget = {**getattr(report, "modelbudget", {}), "is_incomplete": True}  # type: ignore[attr-defined]
     return report
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash[PROJECT].deselected += 1
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    workeroutput = getattr(session.config, "workeroutput", None)
+    if workeroutput is not None:
+        workeroutput[DESELECTED] = session.config.stash[PROJECT].deselected
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_report_from_serializable(data: dict[str, Any]) -> Generator[None, object, object]:
     report = yield
-    if isinstance(report, pytest.TestReport) and hasattr(report, "modelbudget"):
+    if isinstance(report, pytest.TestReport) and getattr(report, "modelbudget", {}).get("kind"):
         from pytest_modelbudget.outcome import explain
 
         explain(report)
     return report
+
+
+def pytest_assertrepr_compare(op: str, left: object, right: object) -> list[str] | None:
+    if "pytest_modelbudget.profile" not in sys.modules:
+        return None
+    from pytest_modelbudget.assertion import explain as explain_comparison
+
+    return explain_comparison(op, left, right)
 
 
 def pytest_report_teststatus(report: pytest.TestReport) -> tuple[str, str, str] | None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
 
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.wording import nearest
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.diff import Diff
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,12 @@ class Profile:
             run=self.run,
             note=self.note,
         )
+
+    def diff(self, other: Profile) -> Diff:
+        """What changes from this profile to another: printed, a row a change with its cause."""
+        from pytest_modelbudget.diff import diff
+
+        return diff(self, other)
 
     def totals(self) -> dict[str, int]:
         """Metric to value."""

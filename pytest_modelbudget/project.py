@@ -12,6 +12,7 @@ import pytest
 from pytest_modelbudget.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pytest_modelbudget.comparison import Comparison
     from pytest_modelbudget.session import Session
     from pytest_modelbudget.settings import Settings
 
@@ -21,19 +22,28 @@ class Project:
 
     Attributes:
         is_used: whether a test asked for a measurement: only then is more than this module imported.
+        deselected: how many tests this process leaves out.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._loaded: dict[Path, Settings | SettingsError | None] = {}
         self.is_used = False
+        self.deselected = 0
 
     @cached_property
     def session(self) -> Session:
         """The measurements of this run."""
         from pytest_modelbudget.session import Session
 
-        return Session(self._config.getoption("--modelbudget-counter"))
+        return Session(self.comparison, self._config.getoption("--modelbudget-counter"))
+
+    @cached_property
+    def comparison(self) -> Comparison:
+        """What this run's profiles are held against."""
+        from pytest_modelbudget.comparison import Comparison
+
+        return Comparison(self._config.rootpath, is_update=self.is_update)
 
     @property
     def is_controller(self) -> bool:
@@ -46,6 +56,28 @@ class Project:
         selected = self._config.option.markexpr
         by_marker = "modelbudget" in selected and "not modelbudget" not in selected
         return by_marker or any(_path_of(arg).name == "pyproject.toml" for arg in self._explicit_args())
+
+    @property
+    def is_update(self) -> bool:
+        """Whether this run records what it measures."""
+        return bool(self._config.getoption("--modelbudget-update"))
+
+    def check_options(self) -> None:
+        """Refuse options that do not go together, and an update that nobody looks at.
+
+        Raises:
+            pytest.UsageError: they are wrong.
+        """
+        for option in ("--modelbudget-prune", "--modelbudget-update-in-ci"):
+            if self._config.getoption(option) and not self.is_update:
+                raise pytest.UsageError(f"{option} goes with --modelbudget-update, which was not given")
+        in_ci = os.environ.get("CI", "").lower() not in ("", "0", "false")
+        if self.is_update and in_ci and self.is_controller and not self._config.getoption("--modelbudget-update-in-ci"):
+            raise pytest.UsageError(
+                "--modelbudget-update is refused where the environment has CI set: a gate that records by itself lets "
+                "everything pass. Record the baseline on your machine and commit it; in a job that is meant to record, "
+                "give --modelbudget-update-in-ci too"
+            )
 
     def load_root(self) -> None:
         """Load the pyproject.toml of the root folder, and have plain ``pytest`` collect it.
@@ -100,6 +132,39 @@ class Project:
             if folder == self._config.rootpath:
                 break
         return self.load(self._config.rootpath / "pyproject.toml")
+
+    def may_measure(self, item: pytest.Item) -> bool:
+        """Whether a test may measure models under names that only it knows."""
+        is_configured = item.path.name == "pyproject.toml"
+        uses_fixture = "modelbudget" in getattr(item, "fixturenames", ())
+        return not is_configured and (uses_fixture or any(item.iter_markers("modelbudget")))
+
+    @property
+    def narrowed_by(self) -> str:
+        """Why this run is not of all tests, as far as the command line says; else empty."""
+        root = self._config.rootpath
+        if any(self._absolute(arg) not in (root, *root.parents) for arg in self._explicit_args()):
+            return "the command line names some"
+        for name in ("lf", "stepwise", "ignore", "ignore_glob", "keyword", "markexpr", "deselect"):
+            if self._config.getoption(name, None):
+                return f"it was started with an option that leaves some out: {name}"
+        return ""
+
+    def known_models(self) -> dict[str, dict[str, list[str]]]:
+        """Folder of a baseline to configured model to its cases."""
+        known: dict[str, dict[str, list[str]]] = {}
+        for settings in self._loaded.values():
+            if settings is not None and not isinstance(settings, SettingsError):
+                models = known.setdefault(self.comparison.folder(settings), {})
+                for model in settings.models.values():
+                    models.setdefault(model.name, []).extend(model.cases)
+        return known
+
+    def name_of(self, item: pytest.Item) -> str:
+        """The id of a test as it is from the folder of its project, wherever pytest was started."""
+        settings = self.settings_for(item.path)
+        folder = "" if settings is None else settings.shown.removesuffix("pyproject.toml")
+        return item.nodeid.removeprefix(folder)
 
     def collects(self, settings: Settings) -> bool:
         """Whether the models of this file are items of this run."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -10,7 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pytest_modelbudget.budget import NoLayerError, Verdict, check
+from pytest_modelbudget.budget import NoLayerError, Verdict
+from pytest_modelbudget.comparison import Comparison
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
 from pytest_modelbudget.limit import Limits
 from pytest_modelbudget.metrics import METRICS
@@ -30,10 +32,12 @@ class Session:
     """The measurements of one run.
 
     Args:
+        comparison: what they are held against.
         counter: the counter of the command line, which goes before that of the settings.
     """
 
-    def __init__(self, counter: str | None = None) -> None:
+    def __init__(self, comparison: Comparison, counter: str | None = None) -> None:
+        self._comparison = comparison
         self._counter = counter
         self._done: dict[Any, Any] = {}
         self._kept: list[Any] = []
@@ -48,20 +52,21 @@ class Session:
         return self._once(key, partial(self._measure_configured, settings, model, case))
 
     def judge(self, settings: Settings, model: ModelSettings, case: CaseSettings, *, whole: bool = False) -> Verdict:
-        """The profile of a configured case, held against its limits.
+        """The profile of a configured case, held against its limits and its baseline.
 
         Limits on what is the same in every case (params, size) are held against the first case alone, so that one
         breach fails once; with ``whole`` against this one.
 
         Raises:
             MeasurementError: it cannot be measured, or a layer pattern matches nothing.
+            BaselineError: what is recorded of it cannot be compared with.
         """
         profile = self.profile(settings, model, case)
         whole = whole or case.name == next(iter(model.cases))
         limits = {**model.limits, **case.limits} if whole else case.limits
         layers = {pattern: _in_scope(each, whole) for pattern, each in model.layers.items()}
         try:
-            return check(profile, limits, layers)
+            return self._comparison.judge(settings, profile, limits, layers, self._accept(settings, model))
         except NoLayerError as error:
             pattern = str(error)
             names = [name for name in profile.layers if name]
@@ -71,6 +76,22 @@ class Session:
                 f'{model.layer_places[pattern]}: the pattern "{pattern}" matches no layer of "{model.name}"'
                 + (f'; did you mean "{near}"?' if near else f"; its outermost layers are {_some(children)}")
             ) from None
+
+    def judge_given(self, settings: Settings | None, profile: Profile, limits: Limits, test: str) -> Verdict:
+        """The profile of a model that a test handed in, held against limits and its baseline.
+
+        Raises:
+            BaselineError: what is recorded of it cannot be compared with.
+        """
+        return self._comparison.judge(settings, profile, limits, accept=self._record_command([test]))
+
+    def _accept(self, settings: Settings, model: ModelSettings) -> str:
+        # One file holds all cases, which belong together.
+        return self._record_command([f"{settings.shown}::{case_id(model.name, case)}" for case in model.cases])
+
+    def _record_command(self, tests: list[str]) -> str:
+        counter = [] if self._counter is None else ["--modelbudget-counter", self._counter]
+        return shlex.join(["pytest", *tests, *counter, "--modelbudget-update"])
 
     def _measure_configured(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
         from pytest_modelbudget.measure.inputs import described_inputs

@@ -56,8 +56,8 @@ def share_text(before: int, after: int) -> str:
     """``+6.71%``; empty where nothing was there before."""
     if not before:
         return ""
-    sign = "+" if after >= before else "-"
-    return f"{sign}{percent(Fraction(abs(after - before), before))}"
+    share = percent(Fraction(abs(after - before), before))
+    return share if share.startswith("under") else f"{'+' if after >= before else '-'}{share}"
 
 
 def names_text(row: Row) -> str:

@@ -12,9 +12,12 @@ from rich.text import Text
 
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.recording import Recorded
+from pytest_modelbudget.report.changes import changes, share_text
 from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
 from pytest_modelbudget.report.words import percent
 from pytest_modelbudget.session import case_id
+from pytest_modelbudget.settings import DEFAULT_CASE
 from pytest_modelbudget.units import format_apart, format_quantity
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
@@ -37,7 +40,8 @@ def breach_summary(verdict: Verdict, test: str = "") -> str:
 def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableType:
     """Why a verdict is over budget.
 
-    In this order: a line a broken limit, the layers that cost most, where the limits stand, what to run.
+    In this order: a line a broken limit; what changed since the baseline, or the layers that cost most; where the
+    limits stand; what to run.
 
     Args:
         verdict: one with breaches.
@@ -48,7 +52,34 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
     parts: list[RenderableType] = [Text(f"{name_of(verdict)} is over budget", style="bold")]
     parts += [_indented(_breach_line(check)) for check in breaches]
     most = _DEAREST.get(max(verbosity, 0))
-    for metric, layer in dict.fromkeys((check.metric, check.layer) for check in breaches if check.bound != "min"):
+    if verdict.diff:
+        parts += [Text(""), *_since(verdict, [check.metric for check in breaches], most)]
+    elif verdict.diff is not None:
+        parts += [Text(""), Text(f"Nothing changed since {verdict.since}.")]
+    if not verdict.diff or verbosity > 0:
+        parts += _dearest(verdict, most)
+    parts += [Text(""), *_flops_hint(verdict), *_places(breaches)]
+    if verdict.accept:
+        only_grew = all(check.bound == "growth" for check in breaches)
+        accept = verdict.accept if only_grew else f"change the limit, then {verdict.accept}"
+        parts.append(_on_one_line(Text.assemble(("accept       ", _DIM), accept)))
+    if most is not None:
+        parts.append(_on_one_line(Text.assemble(("every layer  ", _DIM), see_all)))
+    return Group(*parts)
+
+
+def _since(verdict: Verdict, metrics: Sequence[str], most: int | None) -> list[RenderableType]:
+    """What changed since the baseline."""
+    assert verdict.diff is not None
+    first = [key for key in dict.fromkeys(metrics) if METRICS[key].per_layer]
+    return [Text(f"What changed since {verdict.since}:"), _indented(changes(verdict.diff, first, most))]
+
+
+def _dearest(verdict: Verdict, most: int | None) -> list[RenderableType]:
+    """The layers that cost most of each metric whose upper limit is broken."""
+    parts: list[RenderableType] = []
+    breaches = [check for check in verdict.breaches if check.bound != "min"]
+    for metric, layer in dict.fromkeys((check.metric, check.layer) for check in breaches):
         profile = verdict.profile[layer] if layer else verdict.profile
         ranked = "macs" if metric == "flops" else metric
         layers = dearest(profile, ranked, most)
@@ -57,10 +88,34 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
         where = f" of {layer}" if layer else ""
         what = "during which most bytes are alive" if metric == "peak_memory" else f"that cost most {ranked}"
         parts += [Text(""), Text(f"The layers{where} {what}:"), _indented(dearest_table(profile, ranked, layers))]
-    parts += [Text(""), *_flops_hint(verdict), *_places(breaches)]
-    if most is not None:
-        parts.append(_on_one_line(Text.assemble(("every layer  ", _DIM), see_all)))
+    return parts
+
+
+def summary(verdicts: Sequence[Verdict], verbosity: int = 0) -> RenderableType:
+    """The table of all models; with ``-v`` also what changed in those within budget."""
+    parts: list[RenderableType] = [models_table(verdicts)]
+    if verbosity > 0:
+        for verdict in _one_a_case(verdicts):
+            if verdict.diff and not verdict.breaches:
+                parts += [Text(""), Text(name_of(verdict), style="bold"), *_since(verdict, (), _DEAREST.get(verbosity))]
     return Group(*parts)
+
+
+def recorded_lines(files: Sequence[Recorded]) -> list[str]:
+    """A line a file that an update changed, and one of those that it did not."""
+    lines = []
+    for file in files:
+        if file.is_changed:
+            told = [f"{_case_of(verdict)}{_change(verdict) or 'new'}" for verdict in file.verdicts]
+            lines.append(f"recorded {file.file}: {'; '.join(told)}")
+    same = sum(not file.is_changed for file in files)
+    if same:
+        lines.append(f"{same} recorded model{'s' if same > 1 else ''} did not change")
+    return lines
+
+
+def _case_of(verdict: Verdict) -> str:
+    return "" if verdict.profile.case == DEFAULT_CASE else f"{verdict.profile.case} "
 
 
 def model_lines(verdicts: Sequence[Verdict]) -> list[Text]:
@@ -86,18 +141,33 @@ def _model_line(verdict: Verdict) -> Text:
 
 
 def models_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """A row a case: what it costs, and whether it is within its limits."""
+    """A row a case: what it costs, how that changed, and whether it is within its limits."""
     verdicts = _one_a_case(verdicts)
     metrics = ("params", "size", "macs", "peak_memory")
-    table = plain_table("model", *metrics, "budget", names=map(name_of, verdicts))
+    has_baseline = any(verdict.baseline is not None for verdict in verdicts)
+    changed = ["change"] if has_baseline else []
+    table = plain_table("model", *metrics, *changed, "budget", names=map(name_of, verdicts))
     for verdict in verdicts:
         broken = {check.metric for check in verdict.breaches if check.layer is None}
         cells = [
             Text(format_quantity(getattr(verdict.profile, key), METRICS[key]), style=_BAD if key in broken else "")
             for key in metrics
         ]
+        cells += [Text(_change(verdict) or "new")] if has_baseline else []
         table.add_row(Text(name_of(verdict)), *cells, _budget(verdict))
     return Group(table, *_notes(verdicts))
+
+
+def _change(verdict: Verdict) -> str:
+    """The largest relative change since the baseline: ``+6.71% params``; empty where there is no baseline."""
+    diff = verdict.diff
+    if diff is None:
+        return ""
+    changed = [key for key in METRICS if diff.delta(key)]
+    if not changed:
+        return "other layers" if diff.rows else "none"
+    most = max(changed, key=lambda key: abs(diff.delta(key)) / (diff.before[key] or 1))
+    return f"{share_text(diff.before[most], diff.after[most]) or f'{diff.delta(most):+,}'} {most}"
 
 
 def _one_a_case(verdicts: Sequence[Verdict]) -> list[Verdict]:
@@ -137,6 +207,7 @@ def _notes(verdicts: Sequence[Verdict]) -> list[Text]:
         for verdict in verdicts
         if verdict.profile.note
     ]
+    notes += [f"{name_of(verdict)}: {verdict.note}" for verdict in verdicts if verdict.note]
     return [Text(note, style=_DIM) for note in notes]
 
 
@@ -158,8 +229,18 @@ def _breach_line(check: Check) -> Text:
     )
     if check.excess_share is not None:
         line.append(f" ({percent(check.excess_share)})")
-    line.append("; no baseline" if check.baseline is None else f"; baseline {check.baseline:,}{unit}", style=_DIM)
+    line.append(f"; {_baseline_text(check, unit)}", style=_DIM)
     return line
+
+
+def _baseline_text(check: Check, unit: str) -> str:
+    if check.baseline is None:
+        return "no baseline"
+    grown = check.measured - check.baseline
+    if not grown:
+        return "as in the baseline"
+    share = share_text(check.baseline, check.measured)
+    return f"baseline {check.baseline:,}{unit}, {grown:+,}" + (f" ({share})" if share else "")
 
 
 def _places(breaches: Sequence[Check]) -> list[Text]:
@@ -195,8 +276,14 @@ def _short(check: Check) -> str:
     if not check.excess:
         sign = "≥" if check.bound == "min" else "≤"
     layer = f"{check.layer} " if check.layer else ""
-    growth = " of growth" if check.bound == "growth" else ""
-    return f"{layer}{check.metric} {measured} {sign} {limit}{growth}"
+    return f"{layer}{check.metric} {measured} {sign} {limit}{_allowed_growth(check)}"
+
+
+def _allowed_growth(check: Check) -> str:
+    """`` (2% over baseline)`` of a growth limit."""
+    if check.bound != "growth" or not check.baseline:
+        return " of growth" if check.bound == "growth" else ""
+    return f" ({percent(Fraction(check.limit - check.baseline, check.baseline))} over baseline)"
 
 
 def _indented(renderable: RenderableType) -> Padding:

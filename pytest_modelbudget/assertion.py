@@ -29,7 +29,7 @@ def explain(operator: str, left: object, right: object) -> list[str] | None:
         for (name, profile), (other_name, other) in permutations(_profiles_at_hand(), 2):
             metric = _metric(profile, other, left, right)
             if metric:
-                whose = f"{metric} of {name} and of {other_name}"
+                whose = f"{metric} of {name or 'a profile'} and of {other_name or 'a profile'}"
                 return [f"{left} {operator} {right}", whose, *_what_changes(profile, other)]
     return None
 
@@ -56,15 +56,14 @@ def _short(profile: Profile) -> str:
 
 
 def _profiles_at_hand() -> list[tuple[str, Profile]]:
-    """The profiles, and what they are called, that the test's variables and the values in its assertion hold."""
+    """The profiles, and what they are called: first those within the assertion, then the test's variables."""
     frame = _asserting_frame()
     if frame is None:
         return []
-    found: dict[int, tuple[str, Profile]] = {}
-    for name, value in (*frame.f_locals.items(), *frame.f_globals.items()):
-        if isinstance(value, Profile) and (id(value) not in found or not name.startswith(_OF_PYTEST)):
-            found[id(value)] = ("a profile" if name.startswith(_OF_PYTEST) else name, value)
-    return list(found.values())
+    variables = {**frame.f_globals, **frame.f_locals}
+    named = {id(value): name for name, value in variables.items() if not name.startswith(_OF_PYTEST)}
+    profiles = {id(value): value for value in variables.values() if isinstance(value, Profile)}
+    return sorted(((named.get(key, ""), value) for key, value in profiles.items()), key=lambda found: found[0] != "")
 
 
 def _asserting_frame() -> FrameType | None:

@@ -224,7 +224,7 @@ def _breach_line(check: Check) -> Text:
     line = Text.assemble(
         f"{check.layer} " if check.layer else "",
         (check.metric, "bold"),
-        f": {check.measured:,}{unit} is {side} {check.limit:,}{unit}",
+        f": {check.measured:,}{unit} is {side} {check.limit:,}{unit}{_allowed_growth(check)}",
         (f" by {check.excess:,}{unit}", _BAD),
     )
     if check.excess_share is not None:
@@ -280,10 +280,10 @@ def _short(check: Check) -> str:
 
 
 def _allowed_growth(check: Check) -> str:
-    """`` (2% over baseline)`` of a growth limit."""
+    """`` (2% growth allowed)`` of a growth limit."""
     if check.bound != "growth" or not check.baseline:
         return " of growth" if check.bound == "growth" else ""
-    return f" ({percent(Fraction(check.limit - check.baseline, check.baseline))} over baseline)"
+    return f" ({percent(Fraction(check.limit - check.baseline, check.baseline))} growth allowed)"
 
 
 def _indented(renderable: RenderableType) -> Padding:

@@ -43,6 +43,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> MakeP
     """A function that makes a project with `models.py`."""
     # Its plugin takes a second of each of these runs.
     monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    # These tests may run in CI themselves.
+    monkeypatch.delenv("CI", raising=False)
 
     def make(settings: str, tests: str = "", **modules: str) -> pytest.Pytester:
         pytester.makepyprojecttoml(settings)

@@ -10,7 +10,7 @@ from operator import attrgetter, sub
 from typing import Literal
 
 from pytest_modelbudget.causes import causes, is_input_alone
-from pytest_modelbudget.layer_json import without_collecting
+from pytest_modelbudget.collector import without_collecting
 from pytest_modelbudget.matching import Node, Pair, match
 from pytest_modelbudget.profile import Layer, Profile
 

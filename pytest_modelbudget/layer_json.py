@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import gc
 import json
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from functools import lru_cache, partial
 from typing import Any, TypeVar
 
+from pytest_modelbudget.collector import without_collecting
 from pytest_modelbudget.profile import Layer
 
 T = TypeVar("T")
@@ -91,15 +90,3 @@ def _checked(kind: type, items: tuple[Any, ...]) -> tuple[Any, ...]:
     if any(type(item) is not kind for item in items):
         raise ValueError(f"{_encode(list(items))} is no list of {'integers' if kind is int else 'strings'}")
     return items
-
-
-@contextmanager
-def without_collecting() -> Iterator[None]:
-    """Hundreds of thousands of new objects, none of them garbage, take twice as long where the collector looks on."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -44,7 +44,7 @@ class ModelBudget:
         own = read_limits(limits, place_of_call(self._item))
         project = self._item.config.stash[PROJECT]
         settings = project.settings_for(self._item.path)
-        profile = project.session.measure(settings, model, inputs, name or self._next_name())
+        profile = project.session.measurements.measure(settings, model, inputs, name or self._next_name())
         limits_that_hold = merge(own, limits_of_markers(self._item))
         verdict = project.session.judge_given(settings, profile, limits_that_hold, self._item.nodeid)
         record(self._item, verdict)
@@ -62,7 +62,7 @@ class ModelBudget:
 
         project = self._item.config.stash[PROJECT]
         settings = project.settings_for(self._item.path)
-        return project.session.measure(settings, model, inputs, own_name(self._item))
+        return project.session.measurements.measure(settings, model, inputs, own_name(self._item))
 
     def _next_name(self) -> str:
         from pytest_modelbudget.marker import described, own_name

@@ -191,7 +191,7 @@ def _judge(item: pytest.Item, marked: Marked) -> Verdict:
         return project.session.judge(*find(settings, marked.name), whole=True)
     item.stash[_DESCRIBED] += 1
     name = own_name(item, item.stash[_DESCRIBED])
-    profile = project.session.measure_described(settings, marked.model, marked.inputs, name)
+    profile = project.session.measurements.measure_described(settings, marked.model, marked.inputs, name)
     return project.session.judge_given(settings, profile, marked.limits, item.nodeid)
 
 

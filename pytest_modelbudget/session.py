@@ -1,26 +1,18 @@
-"""What one run measures: each model and case once, however many tests ask."""
+"""What one run found: each configured model, and each that a test hands in, held against limits and baselines."""
 
 from __future__ import annotations
 
 import shlex
-import warnings
-from collections.abc import Callable, Iterator
-from copy import deepcopy
-from dataclasses import replace
-from functools import partial
-from pathlib import Path
-from typing import Any, TypeVar
 
 from pytest_modelbudget.budget import NoLayerError, Verdict
 from pytest_modelbudget.comparison import Comparison
-from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
+from pytest_modelbudget.errors import MeasurementError, ModelBudgetError
 from pytest_modelbudget.limit import Limits
+from pytest_modelbudget.measurements import Measurements
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.settings import DEFAULT_CASE, CaseSettings, ModelSettings, Settings
 from pytest_modelbudget.wording import instead, nearest
-
-T = TypeVar("T")
 
 
 def case_id(model: str, case: str) -> str:
@@ -29,27 +21,20 @@ def case_id(model: str, case: str) -> str:
 
 
 class Session:
-    """The measurements of one run.
+    """The judgements of one run.
 
     Args:
-        comparison: what they are held against.
+        comparison: what is measured is held against it.
         counter: the counter of the command line, which goes before that of the settings.
+
+    Attributes:
+        measurements: what was measured.
     """
 
     def __init__(self, comparison: Comparison, counter: str | None = None) -> None:
+        self.measurements = Measurements(counter)
         self._comparison = comparison
         self._counter = counter
-        self._done: dict[Any, Any] = {}
-        self._kept: list[Any] = []
-
-    def profile(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
-        """The profile of a configured case.
-
-        Raises:
-            MeasurementError: it cannot be measured.
-        """
-        key = (settings.file, model.name, case.name)
-        return self._once(key, partial(self._measure_configured, settings, model, case))
 
     def judge(self, settings: Settings, model: ModelSettings, case: CaseSettings, *, whole: bool = False) -> Verdict:
         """The profile of a configured case, held against its limits and its baseline.
@@ -61,7 +46,7 @@ class Session:
             MeasurementError: it cannot be measured, or a layer pattern matches nothing.
             BaselineError: what is recorded of it cannot be compared with.
         """
-        profile = self.profile(settings, model, case)
+        profile = self.measurements.profile(settings, model, case)
         whole = whole or case.name == next(iter(model.cases))
         limits = {**model.limits, **case.limits} if whole else case.limits
         layers = {pattern: _in_scope(each, whole) for pattern, each in model.layers.items()}
@@ -93,83 +78,6 @@ class Session:
         counter = [] if self._counter is None else ["--modelbudget-counter", self._counter]
         return shlex.join(["pytest", *tests, *counter, "--modelbudget-update"])
 
-    def _measure_configured(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
-        from pytest_modelbudget.measure.inputs import described_inputs
-        from pytest_modelbudget.measure.measuring import measure_subject
-        from pytest_modelbudget.measure.subject import import_object
-
-        folders = _importable(settings.file.parent)
-        try:
-            profile = measure_subject(
-                self._once((settings.file, model.name), partial(self._subject, model, folders)),
-                described_inputs(case.inputs, lambda path: import_object(path, folders)()),
-                counter=self._counter or settings.counter,
-                mode=model.mode,
-                run=model.run,
-                dtype=model.dtype,
-            )
-        except MeasurementError as error:
-            place = case.place if error.about == "inputs" else model.place
-            raise MeasurementError(f"{place}: {error}", error.about) from error.__cause__
-        named = replace(profile, model=model.name, case=case.name)
-        _refuse_uncounted(named, settings.uncounted)
-        return named
-
-    def _subject(self, model: ModelSettings, folders: tuple[Path, ...]) -> Any:
-        from pytest_modelbudget.measure.subject import Subject, import_object
-
-        factory = import_object(model.factory, folders)
-        # Copies, since a factory may change the lists and tables that it is given, and may be called again.
-        return Subject(lambda: factory(*deepcopy(model.args), **deepcopy(model.kwargs)), model.factory)
-
-    # -- models that a test hands in ---------------------------------------------------------------------------
-
-    def measure(self, settings: Settings | None, model: Any, inputs: Any, name: str) -> Profile:
-        """Measure a model that a test hands in.
-
-        Each call measures: a module, or what a callable builds, may have changed since the last one.
-
-        Args:
-            settings: those of the test's project, or None where it has none.
-            model: a module, or a callable that builds one.
-            inputs: as `pytest_modelbudget.measure` takes them.
-            name: the model's name in reports.
-
-        Raises:
-            MeasurementError: it cannot be measured, or its inputs are of no known form.
-        """
-        from pytest_modelbudget.measure import measure
-
-        counter = self._counter or (settings.counter if settings else "aten")
-        try:
-            profile = replace(measure(model, inputs, counter=counter), model=name)
-        except ValueError as error:
-            raise MeasurementError(str(error), "inputs") from None
-        _refuse_uncounted(profile, settings.uncounted if settings else "error")
-        return profile
-
-    def measure_described(self, settings: Settings | None, model: Any, inputs: Any, name: str) -> Profile:
-        """Measure a model that a marker describes, once for each pair of model and inputs.
-
-        Raises:
-            MeasurementError: it cannot be measured, or its inputs are of no known form.
-        """
-        self._kept.append((model, inputs))  # so that their ids stay theirs
-        key = (id(model), inputs if _is_shape(inputs) else id(inputs))
-        return replace(self._once(key, partial(self.measure, settings, model, inputs, name)), model=name)
-
-    def _once(self, key: Any, work: Callable[[], T]) -> T:
-        """The result of ``work``, or its `ModelBudgetError`, as it was the first time."""
-        if key not in self._done:
-            try:
-                self._done[key] = work()
-            except ModelBudgetError as error:
-                self._done[key] = error
-        done = self._done[key]
-        if isinstance(done, ModelBudgetError):
-            raise done.with_traceback(None)
-        return done  # type: ignore[no-any-return]
-
 
 def find(settings: Settings | None, name: str) -> tuple[Settings, ModelSettings, CaseSettings]:
     """The model and case that ``alexnet`` or ``alexnet@hd`` names.
@@ -197,53 +105,5 @@ def _in_scope(limits: Limits, whole: bool) -> Limits:
     return {key: limit for key, limit in limits.items() if whole or METRICS[key].scope == "case"}
 
 
-def _is_shape(inputs: object) -> bool:
-    return isinstance(inputs, tuple) and all(isinstance(size, int) for size in inputs)
-
-
 def _some(names: list[str]) -> str:
     return ", ".join(names[:8]) + (f" and {len(names) - 8} more" if len(names) > 8 else "")
-
-
-def _importable(folder: Path) -> tuple[Path, ...]:
-    """The folders from which the factories of the pyproject.toml in ``folder`` are imported."""
-    source = folder / "src"
-    return (folder, source) if source.is_dir() else (folder,)
-
-
-def _refuse_uncounted(profile: Profile, policy: str) -> None:
-    """Raise or warn for operations that do arithmetic and have no formula."""
-    if policy == "ignore" or not profile.uncounted:
-        return
-    message = uncounted_message(profile)
-    if policy == "error":
-        raise MeasurementError(message)
-    warnings.warn(message, UncountedWarning, stacklevel=2)
-
-
-def uncounted_message(profile: Profile) -> str:
-    """Which operations have no formula, where they ran, and how to give them one."""
-    lines = [f"{len(profile.uncounted)} operation(s) may do arithmetic and have no formula, so MACs would be missing:"]
-    lines += (
-        f"  {operation}: {_times(calls)}, in {', '.join(_layers_running(profile, operation))}"
-        for operation, calls in profile.uncounted.items()
-    )
-    operation = next(iter(profile.uncounted))
-    lines += (
-        "Give each a formula, in conftest.py or beside the model (0 where it costs no multiply-accumulates):",
-        "  from pytest_modelbudget import register_formula",
-        f"  register_formula(torch.ops.{operation}, lambda *args, out, **kwargs: ...)",
-        'or set uncounted = "warn" in [tool.modelbudget].',
-    )
-    return "\n".join(lines)
-
-
-def _layers_running(profile: Profile, operation: str) -> Iterator[str]:
-    names = [layer.name or "the model itself" for layer in profile.layers.values() if operation in layer.uncounted]
-    yield from names[:3]
-    if len(names) > 3:
-        yield f"{len(names) - 3} more"
-
-
-def _times(calls: int) -> str:
-    return "1 call" if calls == 1 else f"{calls} calls"

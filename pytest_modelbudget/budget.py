@@ -65,6 +65,7 @@ class Verdict:
         new: metrics with a growth limit that could not be checked, since no baseline is recorded.
         baseline: the profile recorded earlier, or None.
         since: what `baseline` is: the file that it was read from.
+        base: the commit that it is of; empty for the working tree.
         folder: the folder in which this profile is to be recorded.
         accept: the command that records it.
         note: why a recorded profile is not compared with, where that is no mistake.
@@ -75,6 +76,7 @@ class Verdict:
     new: tuple[str, ...] = ()
     baseline: Profile | None = None
     since: str = ""
+    base: str = ""
     folder: str = ""
     accept: str = ""
     note: str = ""
@@ -115,7 +117,7 @@ class Verdict:
         )
 
 
-_TEXTS = ("since", "folder", "accept", "note")
+_TEXTS = ("since", "base", "folder", "accept", "note")
 
 
 def check(

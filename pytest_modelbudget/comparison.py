@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from pytest_modelbudget.base import Base, find_base
 from pytest_modelbudget.baseline import Baseline, Recorded
 from pytest_modelbudget.budget import Verdict, check
-from pytest_modelbudget.errors import BaselineError
+from pytest_modelbudget.errors import BaselineError, GitError
+from pytest_modelbudget.git import Git
 from pytest_modelbudget.limit import Limits
 from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.revision import Case, Described, Found, Revision
 from pytest_modelbudget.settings import Settings
 
 DEFAULT_FOLDER = "budgets"
@@ -19,23 +22,43 @@ DEFAULT_FOLDER = "budgets"
 
 
 class Comparison:
-    """The recorded profiles that a run holds its own against.
+    """The profiles that a run holds its own against: those recorded in the working tree, or those of a revision.
 
     Args:
         root: the folder that shown paths are relative to.
         is_update: whether the run records what it measures: then growth over what was recorded is accepted.
+        base: the reference of which the merge base with HEAD is compared with, or None for the working tree.
+        counter: the counter of the command line, or None.
     """
 
-    def __init__(self, root: Path, *, is_update: bool = False) -> None:
+    def __init__(
+        self, root: Path, *, is_update: bool = False, base: str | None = None, counter: str | None = None
+    ) -> None:
         self._root = root
         self._is_update = is_update
+        self._base = base
+        self._counter = counter
         self._read: dict[tuple[str, str], Recorded | BaselineError | None] = {}
+        self._revisions: dict[Path, Revision] = {}
+        self._expected: dict[Path, list[Case]] = {}
 
     def folder(self, settings: Settings | None) -> str:
         """The folder of the recorded profiles, as it is shown: relative to the root where it is below it."""
         if settings is None:
             return DEFAULT_FOLDER
         return posixpath.normpath(posixpath.join(posixpath.dirname(settings.shown), settings.baseline))
+
+    def find_base(self) -> Base | None:
+        """The commit that is compared with, or None for the working tree.
+
+        Raises:
+            GitError: there is none, or its history is not here.
+        """
+        return None if self._base is None else find_base(Git(self._root), self._base)
+
+    def expect(self, settings: Settings, case: Case) -> None:
+        """Say that a case will be judged, so that all of a project are measured together where that is needed."""
+        self._expected.setdefault(settings.file.parent, []).append(case)
 
     def judge(
         self,
@@ -45,7 +68,7 @@ class Comparison:
         layers: Mapping[str, Limits] | None = None,
         accept: str = "",
     ) -> Verdict:
-        """Hold a profile against limits and against what is recorded of it.
+        """Hold a profile against limits and against what it cost before.
 
         Args:
             settings: those of the project that it belongs to, or None.
@@ -55,32 +78,62 @@ class Comparison:
             accept: the command that records the profile.
 
         Raises:
-            BaselineError: what is recorded cannot be read, or growth cannot be compared with it.
+            BaselineError: what it cost before cannot be read or measured, or growth cannot be compared with it.
             NoLayerError: a pattern matches no layer.
         """
-        folder = self.folder(settings)
+        has_growth = any(
+            limit.growth is not None for each in (limits, *(layers or {}).values()) for limit in each.values()
+        )
         try:
-            baseline, note = self._find(folder, profile, [limits, *(layers or {}).values()])
+            if self._base is None:
+                found = self._find_recorded(self.folder(settings), profile, has_growth)
+            else:
+                found = self._find_at_base(settings, profile, has_growth)
         except BaselineError as error:
             if not self._is_update:
-                raise BaselineError(f"{error}\nrecord it again with: {accept}") from None
-            baseline, note = None, ""
-        verdict = check(profile, limits, layers, baseline, accept_growth=self._is_update)
-        since = "" if baseline is None else Baseline(self._root / folder, folder).shown_file(profile.model)
-        return replace(verdict, since=since, folder=folder, accept=accept, note=note)
+                hint = "" if self._base else f"\nrecord it again with: {accept}"
+                raise BaselineError(f"{error}{hint}") from None
+            found = Found(None)
+        verdict = check(profile, limits, layers, found.profile, accept_growth=self._is_update)
+        note = f"compared with {found.source} there" if found.is_measured else found.problem
+        base = self._revision(settings).commit if self._base and found.profile is not None else ""
+        folder = self.folder(settings)
+        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note)
 
-    def _find(self, folder: str, profile: Profile, limits: list[Limits]) -> tuple[Profile | None, str]:
-        """The recorded profile of a case, or None, and why it is not to be compared with."""
+    def _find_recorded(self, folder: str, profile: Profile, has_growth: bool) -> Found:
         recorded = self._recorded(folder, profile.model)
         if recorded is None or profile.case not in recorded.cases:
-            return None, ""
-        if recorded.counter == profile.counter:
-            return recorded.cases[profile.case], ""
+            return Found(None)
         file = Baseline(self._root / folder, folder).shown_file(profile.model)
+        if recorded.counter == profile.counter:
+            return Found(recorded.cases[profile.case], file)
         apart = f"{file} was counted with {recorded.counter}, and this run counts with {profile.counter}"
-        if any(limit.growth is not None for each in limits for limit in each.values()):
+        if has_growth:
             raise BaselineError(f"{apart}, so growth cannot be held against it")
-        return None, f"{apart}: not compared"
+        return Found(None, problem=f"{apart}: not compared")
+
+    def _find_at_base(self, settings: Settings | None, profile: Profile, has_growth: bool) -> Found:
+        case = (profile.model, profile.case)
+        try:
+            revision = self._revision(settings)
+        except GitError as error:
+            raise BaselineError(str(error)) from None
+        found = revision.find([*self._expected.get(self._home(settings), []), case])[case]
+        if found.problem and has_growth:
+            raise BaselineError(found.problem)
+        return found
+
+    def _home(self, settings: Settings | None) -> Path:
+        return self._root if settings is None else settings.file.parent
+
+    def _revision(self, settings: Settings | None) -> Revision:
+        folder = self._home(settings)
+        if folder not in self._revisions:
+            assert self._base is not None
+            git = Git(folder)
+            today = None if settings is None else Described(settings, settings.file.read_text(encoding="utf-8-sig"))
+            self._revisions[folder] = Revision(git, find_base(git, self._base).commit, today, self._counter)
+        return self._revisions[folder]
 
     def _recorded(self, folder: str, model: str) -> Recorded | None:
         key = (folder, model)

@@ -38,6 +38,10 @@ class BaselineError(ModelBudgetError):
     """A recorded profile cannot be read, compared with, or written."""
 
 
+class GitError(ModelBudgetError):
+    """The repository lacks what was asked of it."""
+
+
 class BudgetExceeded(AssertionError):  # noqa: N818 - the public name
     """A model is over budget.
 

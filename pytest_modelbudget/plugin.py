@@ -51,6 +51,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="with an update by a run of all tests: remove recorded models and cases that no longer exist",
     )
+    group.addoption(
+        "--modelbudget-base",
+        default=None,
+        metavar="REF",
+        help="compare with what models cost at the merge base of this git revision and HEAD: "
+        "as recorded there, or else measured there",
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -59,6 +66,7 @@ def pytest_configure(config: pytest.Config) -> None:
     project.check_options()
     project.load_root()
     if project.is_controller:
+        _ = project.base  # so that a wrong one is known before anything runs
         config.pluginmanager.register(Gathering(config), "modelbudget-gathering")
 
 
@@ -76,6 +84,19 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
     from pytest_modelbudget.items import ModelFile
 
     return ModelFile.from_parent(parent, path=file_path, settings=settings)
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    base = config.stash[PROJECT].base
+    return [] if base is None else [f"modelbudget: compared with {base}"]
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    project = session.config.stash[PROJECT]
+    if session.config.getoption("--modelbudget-base") is not None:
+        for item in session.items:
+            if item.path.name == "pyproject.toml":
+                project.expect(item)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -12,6 +12,7 @@ import pytest
 from pytest_modelbudget.errors import SettingsError
 
 if TYPE_CHECKING:
+    from pytest_modelbudget.base import Base
     from pytest_modelbudget.comparison import Comparison
     from pytest_modelbudget.session import Session
     from pytest_modelbudget.settings import Settings
@@ -43,7 +44,28 @@ class Project:
         """What this run's profiles are held against."""
         from pytest_modelbudget.comparison import Comparison
 
-        return Comparison(self._config.rootpath, is_update=self.is_update)
+        return Comparison(
+            self._config.rootpath,
+            is_update=self.is_update,
+            base=self._config.getoption("--modelbudget-base"),
+            counter=self._config.getoption("--modelbudget-counter"),
+        )
+
+    @cached_property
+    def base(self) -> Base | None:
+        """The commit that this run compares with, where the command line asks for one.
+
+        Raises:
+            pytest.UsageError: there is none.
+        """
+        if self._config.getoption("--modelbudget-base") is None:
+            return None
+        from pytest_modelbudget.errors import GitError
+
+        try:
+            return self.comparison.find_base()
+        except GitError as error:
+            raise pytest.UsageError(f"--modelbudget-base: {error}") from None
 
     @property
     def is_controller(self) -> bool:
@@ -132,6 +154,13 @@ class Project:
             if folder == self._config.rootpath:
                 break
         return self.load(self._config.rootpath / "pyproject.toml")
+
+    def expect(self, item: pytest.Item) -> None:
+        """Say that a configured case will be compared with what it was at another revision."""
+        from pytest_modelbudget.items import ModelItem
+
+        if isinstance(item, ModelItem):
+            self.comparison.expect(item.parent.settings, (item.model.name, item.case.name))
 
     def may_measure(self, item: pytest.Item) -> bool:
         """Whether a test may measure models under names that only it knows."""

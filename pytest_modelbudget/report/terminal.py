@@ -60,7 +60,8 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
         parts += _dearest(verdict, most)
     parts += [Text(""), *_flops_hint(verdict), *_places(breaches)]
     if verdict.accept:
-        only_grew = all(check.bound == "growth" for check in breaches)
+        # Growth over a commit is not accepted by what is recorded after it.
+        only_grew = all(check.bound == "growth" for check in breaches) and not verdict.base
         accept = verdict.accept if only_grew else f"change the limit, then {verdict.accept}"
         parts.append(_on_one_line(Text.assemble(("accept       ", _DIM), accept)))
     if most is not None:
@@ -198,7 +199,7 @@ def _budget(verdict: Verdict) -> Text:
 
 def _notes(verdicts: Sequence[Verdict]) -> list[Text]:
     notes = [
-        f"{name_of(verdict)}: new, no baseline is recorded, so growth of {', '.join(verdict.new)} is not checked"
+        f"{name_of(verdict)}: new, so growth of {', '.join(verdict.new)} is not checked: there is no baseline"
         for verdict in verdicts
         if verdict.new
     ]

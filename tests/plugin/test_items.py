@@ -182,7 +182,7 @@ def test_growth_without_a_baseline_is_new_and_said_so(project: MakeProject) -> N
     result = project(f'{PERCEPTRON}params = {{ growth = "2%" }}').runpytest()
     assert result.ret == 0
     result.stdout.fnmatch_lines(
-        ["perceptron * new", "perceptron: new, no baseline is recorded, so growth of params is not checked"]
+        ["perceptron * new", "perceptron: new, so growth of params is not checked: there is no baseline"]
     )
 
 

@@ -42,6 +42,7 @@ def run(options: argparse.Namespace) -> int:
     """Show the difference."""
     if _is_file(options.base) and options.head is not None and _is_file(options.head):
         before, after = _read(options.base), _read(options.head)
+        after = _under_one_name(before, after)
     else:
         before, after = _sides(find_project(), options.base, options.head)
     _show(before, after)
@@ -84,6 +85,14 @@ def _read(name: str) -> _Side:
     except (BaselineError, ValueError) as error:
         raise SettingsError(f"{name}: {error}") from None
     return _Side(name, {(profile.model, profile.case): Found(profile, name)})
+
+
+def _under_one_name(before: _Side, after: _Side) -> _Side:
+    """Two files are compared whatever their models are called, and two single profiles whatever their cases are."""
+    if len(before.found) == len(after.found) == 1:
+        return _Side(after.name, dict(zip(before.found, after.found.values(), strict=True)))
+    model = next((model for model, _ in before.found), "")
+    return _Side(after.name, {(model, case): found for (_, case), found in after.found.items()})
 
 
 # -- revisions
@@ -166,9 +175,6 @@ def _baseline(project: Project) -> Baseline:
 
 def _show(before: _Side, after: _Side) -> None:
     old, new = before.profiles, after.profiles
-    if len(old) == len(new) == 1 and old.keys() != new.keys():
-        # Two files of one profile each are compared whatever the models are called.
-        new = dict(zip(old, new.values(), strict=True))
     for case in dict.fromkeys((*before.found, *after.found)):
         for side in (before, after):
             problem = side.found[case].problem if case in side.found else ""

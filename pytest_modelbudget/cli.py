@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_modelbudget.commands import blame, diff, history
+from pytest_modelbudget.commands import blame, crosscheck, diff, history, profile
 from pytest_modelbudget.errors import ModelBudgetError
 
 _MISTAKE = 4
 _INTERRUPTED = 130
-_COMMANDS = (diff, history, blame)
+_COMMANDS = (profile, crosscheck, diff, history, blame)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
+from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
 
@@ -38,27 +39,58 @@ class Measurements:
         key = (settings.file, model.name, case.name)
         return self._once(key, partial(self._measure_configured, settings, model, case))
 
+    def by_counters(
+        self, settings: Settings, model: ModelSettings, case: CaseSettings
+    ) -> tuple[dict[str, Profile | str], dict[str, dict[str, int]]]:
+        """A configured case by each counter, or why one could not count it; and its MACs by layer and operation.
+
+        Raises:
+            MeasurementError: it cannot be measured at all.
+        """
+        operations: dict[str, dict[str, int]] = {}
+        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", operations)}
+        for counter in COUNTERS[1:]:
+            found[counter] = self._try(settings, model, case, counter)
+        return found, operations
+
+    def _try(self, settings: Settings, model: ModelSettings, case: CaseSettings, counter: str) -> Profile | str:
+        try:
+            return self._run(settings, model, case, counter)
+        except MeasurementError as error:
+            return str(error)
+
     def _measure_configured(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
+        try:
+            profile = self._run(settings, model, case, self._counter or settings.counter)
+        except MeasurementError as error:
+            place = case.place if error.about == "inputs" else model.place
+            raise MeasurementError(f"{place}: {error}", error.about) from error.__cause__
+        _refuse_uncounted(profile, settings.uncounted)
+        return profile
+
+    def _run(
+        self,
+        settings: Settings,
+        model: ModelSettings,
+        case: CaseSettings,
+        counter: str,
+        operations: dict[str, dict[str, int]] | None = None,
+    ) -> Profile:
         from pytest_modelbudget.measure.inputs import described_inputs
         from pytest_modelbudget.measure.measuring import measure_subject
         from pytest_modelbudget.measure.subject import import_object
 
         folders = _importable(settings.file.parent)
-        try:
-            profile = measure_subject(
-                self._once((settings.file, model.name), partial(self._subject, model, folders)),
-                described_inputs(case.inputs, lambda path: import_object(path, folders)()),
-                counter=self._counter or settings.counter,
-                mode=model.mode,
-                run=model.run,
-                dtype=model.dtype,
-            )
-        except MeasurementError as error:
-            place = case.place if error.about == "inputs" else model.place
-            raise MeasurementError(f"{place}: {error}", error.about) from error.__cause__
-        named = replace(profile, model=model.name, case=case.name)
-        _refuse_uncounted(named, settings.uncounted)
-        return named
+        profile = measure_subject(
+            self._once((settings.file, model.name), partial(self._subject, model, folders)),
+            described_inputs(case.inputs, lambda path: import_object(path, folders)()),
+            counter=counter,
+            mode=model.mode,
+            run=model.run,
+            dtype=model.dtype,
+            operations=operations,
+        )
+        return replace(profile, model=model.name, case=case.name)
 
     def _subject(self, model: ModelSettings, folders: tuple[Path, ...]) -> Any:
         from pytest_modelbudget.measure.subject import Subject, import_object
@@ -128,7 +160,8 @@ def _importable(folder: Path) -> tuple[Path, ...]:
 
 def _refuse_uncounted(profile: Profile, policy: str) -> None:
     """Raise or warn for operations that do arithmetic and have no formula."""
-    if policy == "ignore" or not profile.uncounted:
+    # What another tool does not see is its own affair: its numbers are those that it gives.
+    if policy == "ignore" or profile.counter != "aten" or not profile.uncounted:
         return
     message = uncounted_message(profile)
     if policy == "error":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
@@ -37,8 +38,12 @@ def measure_subject(
     mode: str = "eval",
     run: str = "auto",
     dtype: torch.dtype | str | None = None,
+    operations: dict[str, dict[str, int]] | None = None,
 ) -> Profile:
-    """Measure one case; see `pytest_modelbudget.measure` for the arguments and errors."""
+    """Measure one case; see `pytest_modelbudget.measure` for the other arguments and errors.
+
+    ``operations`` is filled with the MACs of each layer by operation, where the package's own counter counts.
+    """
     _require("counter", counter, COUNTERS)
     _require("mode", mode, _MODES)
     _require("run", run, _RUNS)
@@ -54,7 +59,7 @@ def measure_subject(
             with undisturbed():
                 model = subject.abstract
                 try:
-                    profile = _profile(model, inputs, recorder, mode, weights_dtype)
+                    profile = _profile(model, inputs, recorder, mode, weights_dtype, operations=operations)
                 except MeasurementError as error:
                     if not needs_values(recorder, error.__cause__):
                         raise
@@ -72,7 +77,7 @@ def measure_subject(
         _refuse_what_does_not_fit(model)
     # Each run starts from the same random numbers, whatever was tried before it.
     with undisturbed():
-        return _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note)
+        return _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note, operations)
 
 
 def _profile(
@@ -82,6 +87,7 @@ def _profile(
     mode: str,
     dtype: torch.dtype | None,
     note: str = "",
+    operations: dict[str, dict[str, int]] | None = None,
 ) -> Profile:
     """Run a copy of ``model`` under ``recorder``."""
     abstract = recorder.propagation is not None
@@ -106,6 +112,8 @@ def _profile(
     finally:
         attribution.unwatch()
     del out
+    if operations is not None:
+        operations.update((name, row.operations) for name, row in attribution.rows.items() if row.operations)
     layers = {
         name: _layer(row, attribution.modules[name], weights[name])
         for name, row in attribution.rows.items()
@@ -177,20 +185,22 @@ def _counted_by(
                     continue
                 told = "\n".join(filter(None, (f"{tool.name} failed: {_line(error)}", _last_line(printed.getvalue()))))
                 raise MeasurementError(told, "inputs") from error
-        return _with_macs(profile, tool.name, tally, "abstract" if abstract else "real")
+        types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
+        return _with_macs(profile, tool.name, tally, types, "abstract" if abstract else "real")
     raise AssertionError("the last try returns or raises")
 
 
-def _with_macs(profile: Profile, counter: str, tally: counters.Tally, run: str) -> Profile:
+def _with_macs(profile: Profile, counter: str, tally: counters.Tally, types: Mapping[str, str], run: str) -> Profile:
     layers = {
-        name: replace(layer, macs=tally.macs.get(name, 0), uncounted=tally.unseen.get(name, {}))
-        for name, layer in profile.layers.items()
-    }
-    for name, macs in tally.macs.items():
         # A tool may count a module under each name that it is held by.
-        if macs and name not in layers:
-            first = next(iter(layers.values()))
-            layers[name] = Layer(name, first.type, macs=macs)
+        name: replace(
+            profile.layers.get(name) or Layer(name, kind),
+            macs=tally.macs.get(name, 0),
+            uncounted=tally.unseen.get(name, {}),
+        )
+        for name, kind in types.items()
+        if name in profile.layers or tally.macs.get(name)
+    }
     return replace(profile, layers=layers, counter=counter, run=run if profile.run == "abstract" else "real")
 
 

@@ -13,6 +13,7 @@ class Row:
         peak_memory: most bytes alive at one moment while it or its children ran.
         input_shape, output_shape: of the first tensor that its first call took and gave.
         uncounted: operation to calls, for operations without a formula.
+        operations: operation to its MACs.
     """
 
     __slots__ = (
@@ -21,6 +22,7 @@ class Row:
         "input_shape",
         "macs",
         "name",
+        "operations",
         "output_shape",
         "peak_memory",
         "uncounted",
@@ -35,3 +37,4 @@ class Row:
         self.input_shape: tuple[int, ...] | None = None
         self.output_shape: tuple[int, ...] | None = None
         self.uncounted: dict[str, int] = {}
+        self.operations: dict[str, int] = {}

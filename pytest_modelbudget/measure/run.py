@@ -45,7 +45,7 @@ class Recorder(TorchDispatchMode):
         self._failure: BaseException | None = None
         self.propagation = Propagation(self.memory if counting else None, patient=patient) if abstract else None
         self._counting = counting
-        self._costs: dict[Any, tuple[int, int]] = {}
+        self._costs: dict[Any, tuple[int, int, str]] = {}
         self._counted: dict[Any, bool | str] = {}
 
     # PyTorch asks for this before it hands over operations that take functions.
@@ -102,10 +102,13 @@ class Recorder(TorchDispatchMode):
                 operation = str(packet_of(func))
                 self.row.uncounted[operation] = self.row.uncounted.get(operation, 0) + 1
                 return
-            cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out))
-        macs, activations = cost
-        self.row.macs += macs
-        self.row.activations += activations
+            operation = str(packet_of(func))
+            cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out), operation)
+        macs, activations, operation = cost
+        row = self.row
+        row.macs += macs
+        row.activations += activations
+        row.operations[operation] = row.operations.get(operation, 0) + macs
 
     def _hold(self, out: Any) -> None:
         for tensor in _tensors(out):

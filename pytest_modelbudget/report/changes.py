@@ -62,7 +62,12 @@ def share_text(before: int, after: int) -> str:
 
 def names_text(row: Row) -> str:
     """Which layers a row is about: ``layers.12 … layers.23``."""
-    first, last = row.name or "(the model itself)", row.last
+    return span_text(row.name, row.last)
+
+
+def span_text(first: str, last: str) -> str:
+    """The names of layers alike by the first and the last of them; ``last`` is empty for one layer."""
+    first = first or "(the model itself)"
     if not last:
         return first
     whole = f"{first} … {last}"

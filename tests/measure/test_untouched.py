@@ -100,6 +100,21 @@ def test_a_given_model_is_the_same_afterwards(build: Callable[[], nn.Module], mo
     assert state_of(model) == before
 
 
+@pytest.mark.parametrize("counter", ["thop", "ptflops", "fvcore"])
+@pytest.mark.parametrize("build", BUILDERS)
+def test_a_given_model_is_the_same_after_another_tool(build: Callable[[], nn.Module], counter: str) -> None:
+    if counter != "thop":
+        pytest.importorskip(counter)
+    model = build()
+    before = state_of(model)
+    try:
+        measure(model, (3, 4), counter=counter)
+    except MeasurementError:
+        # fvcore traces no module that is not registered.
+        assert build is Failing or (build is Counting and counter == "fvcore")
+    assert state_of(model) == before
+
+
 @pytest.mark.parametrize("build", [_partly_frozen, _hooked])
 def test_a_measured_model_can_be_pickled_and_runs(build: Callable[[], nn.Module]) -> None:
     model = build()

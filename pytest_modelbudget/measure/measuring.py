@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,10 +11,10 @@ from torch import nn
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure import counters
 from pytest_modelbudget.measure.attribution import Attribution
-from pytest_modelbudget.measure.copying import Copier
-from pytest_modelbudget.measure.inputs import InputSource, Maker
+from pytest_modelbudget.measure.counted import counted_by
+from pytest_modelbudget.measure.inputs import InputSource
 from pytest_modelbudget.measure.isolation import undisturbed, without_compiler
-from pytest_modelbudget.measure.memory import Memory
+from pytest_modelbudget.measure.prepare import prepare
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
@@ -27,7 +24,6 @@ from pytest_modelbudget.profile import Layer, Profile
 
 _MODES = ("eval", "train")
 _RUNS = ("auto", "abstract", "real")
-_COMPUTED = (torch.float32, torch.float16, torch.bfloat16, torch.float64)
 
 
 def measure_subject(
@@ -51,7 +47,7 @@ def measure_subject(
     if counter != "aten":
         tool = counters.load(counter)
         profile = measure_subject(subject, inputs, mode=mode, run=run, dtype=dtype)
-        return _counted_by(tool, profile, subject, inputs, mode, run, weights_dtype)
+        return counted_by(tool, profile, subject, inputs, mode, run, weights_dtype)
     note = ""
     if run != "real":
         for patient in (False, True):
@@ -93,7 +89,7 @@ def _profile(
     abstract = recorder.propagation is not None
     memory = recorder.memory
     training = mode == "train"
-    copied, args, kwargs = _prepared(model, inputs, memory, mode, dtype, abstract=abstract)
+    copied, args, kwargs = prepare(model, inputs, memory, mode, dtype, abstract=abstract)
     attribution = Attribution(copied)
     recorder.row = attribution.rows[""]
     weights = weigh(attribution.modules)
@@ -126,90 +122,6 @@ def _profile(
         run="abstract" if abstract else "real",
         note=note,
     )
-
-
-def _prepared(
-    model: nn.Module, inputs: InputSource, memory: Memory, mode: str, dtype: torch.dtype | None, *, abstract: bool
-) -> tuple[nn.Module, tuple[Any, ...], dict[str, Any]]:
-    """A copy of a model in its mode, and the arguments that it is called with."""
-    copied = Copier(memory, abstract=abstract, dtype=dtype).copy(model)
-    training = mode == "train"
-    if any(module.training != training for module in copied.modules()):
-        copied.train(training)
-    maker = Maker(
-        memory,
-        abstract=abstract,
-        dtype=dtype or _dtype_of(copied),
-        cast=dtype is not None,
-        device=_device_of(copied),
-    )
-    try:
-        args, kwargs = inputs(maker)
-    except MeasurementError:
-        raise
-    except (Exception, SystemExit) as error:
-        raise MeasurementError(f"the inputs could not be made: {type(error).__name__}: {error}", "inputs") from error
-    return copied, args, kwargs
-
-
-def _counted_by(
-    tool: counters.Tool,
-    profile: Profile,
-    subject: Subject,
-    inputs: InputSource,
-    mode: str,
-    run: str,
-    dtype: torch.dtype | None,
-) -> Profile:
-    """A profile with the MACs that another tool counts.
-
-    Everything else is as it was measured: params and bytes are what they are, whatever counts MACs.
-    """
-    tries = [abstract for abstract in (True, False) if run != ("real" if abstract else "abstract")]
-    if not tool.takes_abstract:
-        if run == "abstract":
-            raise MeasurementError(f'{tool.name} runs models on real tensors only; set run = "auto" or run = "real"')
-        tries = [False]
-    elif profile.run == "real":
-        tries = [False]
-    for abstract in tries:
-        recorder = Recorder(abstract=abstract, counting=False)
-        with undisturbed(), counters.unpatched(), counters.quietly() as printed:
-            model = subject.abstract if abstract else subject.real
-            copied, args, kwargs = _prepared(model, inputs, recorder.memory, mode, dtype, abstract=abstract)
-            try:
-                with recorder if abstract else nullcontext():
-                    tally = tool.count(copied, args, kwargs)
-            except (Exception, SystemExit) as error:
-                if abstract and False in tries:
-                    continue
-                told = "\n".join(filter(None, (f"{tool.name} failed: {_line(error)}", _last_line(printed.getvalue()))))
-                raise MeasurementError(told, "inputs") from error
-        types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
-        return _with_macs(profile, tool.name, tally, types, "abstract" if abstract else "real")
-    raise AssertionError("the last try returns or raises")
-
-
-def _with_macs(profile: Profile, counter: str, tally: counters.Tally, types: Mapping[str, str], run: str) -> Profile:
-    layers = {
-        # A tool may count a module under each name that it is held by.
-        name: replace(
-            profile.layers.get(name) or Layer(name, kind),
-            macs=tally.macs.get(name, 0),
-            uncounted=tally.unseen.get(name, {}),
-        )
-        for name, kind in types.items()
-        if name in profile.layers or tally.macs.get(name)
-    }
-    return replace(profile, layers=layers, counter=counter, run=run if profile.run == "abstract" else "real")
-
-
-def _line(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
-
-
-def _last_line(printed: str) -> str:
-    return (printed.strip().splitlines() or [""])[-1]
 
 
 def _layer(row: Row, module: nn.Module, weights: Weights) -> Layer:
@@ -254,15 +166,6 @@ def _dtype(dtype: torch.dtype | str | None) -> torch.dtype | None:
     if found is None and dtype is not None:
         raise ValueError(f"dtype: {dtype!r} is no floating-point dtype")
     return found
-
-
-def _dtype_of(model: nn.Module) -> torch.dtype:
-    """The dtype of floating-point inputs: that of the first weight in which PyTorch computes."""
-    return next((p.dtype for p in model.parameters() if p.dtype in _COMPUTED), torch.float32)
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _shapes(args: tuple[Any, ...], kwargs: dict[str, Any]) -> str:

@@ -42,13 +42,11 @@ class Tool:
         name: what it is called, and the extra that installs it.
         count: counts for a model, which it may change, called with positional and keyword arguments.
         takes_abstract: whether it runs on abstract tensors.
-        counts_in_eval: whether it puts the model into evaluation mode whatever it was in.
     """
 
     name: str
     count: Callable[[nn.Module, tuple[Any, ...], dict[str, Any]], Tally]
     takes_abstract: bool = True
-    counts_in_eval: bool = True
 
 
 def load(name: str) -> Tool:

@@ -42,4 +42,4 @@ def _own_unseen(below: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {name: {operation: calls for operation, calls in ops.items() if calls > 0} for name, ops in own.items()}
 
 
-TOOL = Tool("fvcore", _count, takes_abstract=False, counts_in_eval=False)
+TOOL = Tool("fvcore", _count, takes_abstract=False)

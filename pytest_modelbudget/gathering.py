@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from pytest_modelbudget.project import PROJECT
 
 if TYPE_CHECKING:
     from pytest_modelbudget.budget import Verdict
+    from pytest_modelbudget.report.run import Run
 
 DESELECTED = "modelbudget_deselected"
 """Under what a worker of pytest-xdist says how many tests it left out."""
@@ -23,6 +25,7 @@ class Gathering:
         self._config = config
         self._project = config.stash[PROJECT]
         self._verdicts: list[Verdict] = []
+        self._unmeasured: list[tuple[str, str]] = []
         self._left_out: str = self._project.narrowed_by
         self._nothing_checked = False
         self._is_mistaken = False
@@ -36,6 +39,8 @@ class Gathering:
             from pytest_modelbudget.budget import Verdict
 
             self._verdicts.extend(map(Verdict.from_plain, found["verdicts"]))
+        if found.get("kind") == "unmeasured":
+            self._unmeasured.append((report.nodeid, found["text"]))
         if found.get("is_incomplete"):
             self._left_out = self._left_out or f"{report.nodeid} did not pass, and may measure more"
 
@@ -82,6 +87,7 @@ class Gathering:
         if self._project.is_update:
             self._record()
         self._look_for_stale()
+        self._write_reports()
         if self._problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
@@ -118,6 +124,29 @@ class Gathering:
         else:
             self._notes += (f"stale {each}; --modelbudget-update --modelbudget-prune removes it" for each in stale)
 
+    def _write_reports(self) -> None:
+        """Write the files that the command line asks for, and the summary of a job of GitHub Actions."""
+        asked = {name: self._config.getoption(f"--modelbudget-{name}") for name in ("json", "markdown", "gitlab")}
+        summary = os.environ.get("GITHUB_STEP_SUMMARY") if self._verdicts or self._unmeasured else None
+        if not any(asked.values()) and not summary:
+            return
+        from pytest_modelbudget.report.files import write
+
+        run = self._run()
+        asked = {name: str(self._config.invocation_params.dir / path) for name, path in asked.items() if path}
+        self._problems += write(run, {**asked, **({"summary": summary} if summary else {})})
+
+    def _run(self) -> Run:
+        from pytest_modelbudget.report.run import Run, Unmeasured
+        from pytest_modelbudget.report.verdicts import one_a_case
+
+        return Run(
+            one_a_case(self._verdicts),
+            [Unmeasured(*each) for each in self._unmeasured],
+            "" if self._project.base is None else str(self._project.base),
+            self._notes,
+        )
+
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a table of the models, or with ``-q`` a line a model."""
         verbosity = self._config.get_verbosity()
@@ -132,6 +161,8 @@ class Gathering:
             else:
                 for line in model_lines(self._verdicts):
                     terminalreporter.write(to_text(line, width, colour))
+        if self._verdicts or self._unmeasured:
+            self._annotate(terminalreporter)
         for note in self._notes:
             terminalreporter.write_line(f"modelbudget: {note}")
         for problem in self._problems:
@@ -142,3 +173,12 @@ class Gathering:
                 "set limits in [tool.modelbudget.models.<name>] of pyproject.toml",
                 red=True,
             )
+
+    def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write what GitHub Actions shows on the lines of a pull request."""
+        from pytest_modelbudget.report.github import annotation_lines, is_github
+
+        if is_github():
+            terminalreporter.ensure_newline()
+            for line in annotation_lines(self._run(), self._config.rootpath):
+                terminalreporter.write_line(line)

@@ -18,6 +18,7 @@ from pytest_modelbudget.errors import (
     UncountedWarning,
     users_traceback,
 )
+from pytest_modelbudget.session import case_id
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -28,8 +29,10 @@ _WIDTH = 100
 
 
 def record(item: pytest.Item, verdict: Verdict) -> None:
-    """Keep a verdict for the report of the test that it was found in."""
+    """Keep a verdict for the report of the test that it was found in, and what was measured for JUnit's file."""
     item.stash.setdefault(_VERDICTS, []).append(verdict)
+    name = case_id(verdict.profile.model, verdict.profile.case)
+    item.user_properties += ((f"{name} {key}", value) for key, value in verdict.profile.totals().items())
 
 
 def recorded(item: pytest.Item) -> list[Verdict]:

@@ -51,6 +51,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=None,
         help="with an update by a run of all tests: remove recorded models and cases that no longer exist",
     )
+    for name, what in (
+        ("json", "as JSON"),
+        ("markdown", "as Markdown, for a comment on a pull request"),
+        ("gitlab", "as GitLab's Code Quality JSON"),
+    ):
+        group.addoption(
+            f"--modelbudget-{name}", default=None, metavar="PATH", help=f"write the report of the run {what}"
+        )
     group.addoption(
         "--modelbudget-base",
         default=None,

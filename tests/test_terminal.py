@@ -60,30 +60,45 @@ def test_a_name_is_shown_as_it_is_written() -> None:
     assert "[bold]x[/bold] :smile: is over budget" in to_text(failure(hostile, ""), 80)
 
 
-def test_several_verdicts_of_one_profile_are_one_row() -> None:
+def test_several_verdicts_of_one_profile_are_put_together() -> None:
     other = check(PROFILE, {"macs": Limit(max=500_000_000)})
     rows = to_text(models_table([OVER, other, other]), 100).splitlines()
-    assert [row.split()[0] for row in rows] == ["model", "vit"]
-    assert rows[1].endswith("over: params")
+    assert [row.split()[:2] for row in rows] == [["model", "metric"], ["vit", "params"], ["macs", "465.5M"]]
     [line] = model_lines([OVER, other])
     assert to_text(line, 20) == "vit over budget  params 3.1M > 3M  macs 465.5M ≤ 500M\n"
 
 
 def test_two_models_of_one_name_are_two_rows() -> None:
-    other = check(replace(PROFILE, peak_memory=5), {})
+    other = check(replace(PROFILE, peak_memory=5), {"params": Limit(max=9_000_000)})
     assert len(to_text(models_table([OVER, other]), 100).splitlines()) == 3
 
 
-def test_the_closest_limit_says_how_much_is_used() -> None:
-    verdict = check(PROFILE, {"params": Limit(max=6_258_128), "macs": Limit(max=10**10), "size": Limit(max=0)})
-    assert "within (50% used)" in to_text(models_table([verdict]), 100)
+def test_each_limit_says_how_much_is_used() -> None:
+    verdict = check(PROFILE, {"params": Limit(max=6_258_128), "macs": Limit(min=4), "size": Limit(max=0)})
+    rows = [row.split() for row in to_text(models_table([verdict]), 100).splitlines()]
+    assert rows[1:] == [
+        ["vit", "params", "3.1M", "6.3M", "█████", "50%"],
+        ["macs", "465.5M", "≥", "4"],
+        ["size", "0", "B", "0", "B", "0%"],
+    ]
+
+
+def test_many_limits_are_told_by_the_closest_of_each_case_and_the_broken_ones() -> None:
+    limits = {"params": Limit(max=4_000_000), "macs": Limit(max=10**12), "size": Limit(max=1)}
+    within = [check(replace(PROFILE, model=f"vit{at}"), limits) for at in range(12)]
+    over = check(replace(PROFILE, model="over"), {"params": Limit(max=1), "macs": Limit(max=10**12)})
+    short = to_text(models_table([*within, over]), 100).splitlines()
+    assert len(short) == 1 + 12 + 1 + 1
+    assert short[-1] == "25 limits with more room hold too"
+    assert len(to_text(models_table([*within, over], 1), 100).splitlines()) == 1 + 12 * 3 + 2
 
 
 @pytest.mark.parametrize(
     ("limit", "used"), [(3_129_064, "100%"), (3_129_065, "99.9%"), (312_906_400, "1%"), (10**12, "under 0.001%")]
 )
 def test_what_is_nearly_used_up_is_not_said_to_be(limit: int, used: str) -> None:
-    assert f"({used} used)" in to_text(models_table([check(PROFILE, {"params": Limit(max=limit)})]), 100)
+    row = to_text(models_table([check(PROFILE, {"params": Limit(max=limit)})]), 100).splitlines()[1]
+    assert row.endswith(f" {used}")
 
 
 def test_what_ran_on_real_tensors_says_why() -> None:

@@ -27,7 +27,7 @@ def changes(diff: Diff, first: Sequence[str] = (), most: int | None = None) -> R
         first: the metrics to show and to rank by; others follow where a change shows in those alone.
         most: how many changes to show at most; the others are put together in one row, so that all add up.
     """
-    metrics = _columns(diff, first)
+    metrics = columns_of(diff, first)
     rows = diff.ranked(metrics[0]) if first and metrics else diff.rows
     shown, rest = (rows, ()) if most is None else (rows[:most], rows[most:])
     table = plain_table("layer", *metrics, "change", names=map(names_text, shown))
@@ -94,7 +94,7 @@ def change_text(row: Row) -> Text:
     return Text.assemble((row.kind, _MORE if row.kind == "added" else _LESS), f" {what}{spec}{inside}")
 
 
-def _columns(diff: Diff, first: Sequence[str]) -> list[str]:
+def columns_of(diff: Diff, first: Sequence[str]) -> list[str]:
     """The metrics to show: those asked for, parameters and MACs where they changed, and what else shows a change."""
     rows = diff.rows
     columns = list(dict.fromkeys(key for key in first if key in ADDITIVE or key == "flops"))

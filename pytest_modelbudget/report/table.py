@@ -15,6 +15,7 @@ from pytest_modelbudget.profile import Layer, Profile
 from pytest_modelbudget.units import format_quantity
 
 _WIDEST_NAME = 40
+_NUMBERS = ("share", "measured", "limit", "used")
 _COLUMNS = ("params", "size", "macs", "activations")
 
 
@@ -44,7 +45,7 @@ def plain_table(*headings: str, names: Iterable[str]) -> Table:
     # A long name is broken rather than the numbers beside it.
     table.add_column(Text(headings[0]), overflow="fold", no_wrap=widest <= _WIDEST_NAME)
     for heading in headings[1:]:
-        numbers = heading in METRICS or heading == "share"
+        numbers = heading in METRICS or heading in _NUMBERS
         table.add_column(Text(heading), justify="right" if numbers else "left", no_wrap=numbers)
     return table
 

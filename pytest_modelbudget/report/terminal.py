@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from fractions import Fraction
 
 from rich.console import Group, RenderableType
@@ -15,26 +14,34 @@ from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.recording import Recorded
 from pytest_modelbudget.report.changes import changes, share_text
 from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
+from pytest_modelbudget.report.verdicts import (
+    allowed_growth,
+    change_of_metric,
+    in_short,
+    largest_change,
+    name_of,
+    notes_of,
+    one_a_case,
+    use_of,
+    what_is_limited,
+)
 from pytest_modelbudget.report.words import percent
-from pytest_modelbudget.session import case_id
 from pytest_modelbudget.settings import DEFAULT_CASE
 from pytest_modelbudget.units import format_apart, format_quantity
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
 _DEAREST = {0: 5, 1: 10}
 _BAD, _GOOD, _DIM = "bold red", "green", "dim"
-
-
-def name_of(verdict: Verdict) -> str:
-    """How reports call what was measured."""
-    return case_id(verdict.profile.model, verdict.profile.case)
+# More rows than this are too many to read at the end of each run.
+_MOST_ROWS = 24
+_FULL, _PARTS = "█", ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 
 
 def breach_summary(verdict: Verdict, test: str = "") -> str:
     """One line: each broken limit's metric, measured value and limit, after the model where ``test`` is not its id."""
     name = name_of(verdict)
     named = name == test or test.endswith(f"::{name}")
-    return ("" if named else f"{name}: ") + "; ".join(_short(check) for check in verdict.breaches)
+    return ("" if named else f"{name}: ") + "; ".join(in_short(check) for check in verdict.breaches)
 
 
 def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableType:
@@ -94,9 +101,9 @@ def _dearest(verdict: Verdict, most: int | None) -> list[RenderableType]:
 
 def summary(verdicts: Sequence[Verdict], verbosity: int = 0) -> RenderableType:
     """The table of all models; with ``-v`` also what changed in those within budget."""
-    parts: list[RenderableType] = [models_table(verdicts)]
+    parts: list[RenderableType] = [models_table(verdicts, verbosity)]
     if verbosity > 0:
-        for verdict in _one_a_case(verdicts):
+        for verdict in one_a_case(verdicts):
             if verdict.diff and not verdict.breaches:
                 parts += [Text(""), Text(name_of(verdict), style="bold"), *_since(verdict, (), _DEAREST.get(verbosity))]
     return Group(*parts)
@@ -107,7 +114,7 @@ def recorded_lines(files: Sequence[Recorded]) -> list[str]:
     lines = []
     for file in files:
         if file.is_changed:
-            told = [f"{_case_of(verdict)}{_change(verdict) or 'new'}" for verdict in file.verdicts]
+            told = [f"{_case_of(verdict)}{largest_change(verdict) or 'new'}" for verdict in file.verdicts]
             lines.append(f"recorded {file.file}: {'; '.join(told)}")
     same = sum(not file.is_changed for file in files)
     if same:
@@ -121,7 +128,7 @@ def _case_of(verdict: Verdict) -> str:
 
 def model_lines(verdicts: Sequence[Verdict]) -> list[Text]:
     """A line a case."""
-    return [_model_line(verdict) for verdict in _one_a_case(verdicts)]
+    return [_model_line(verdict) for verdict in one_a_case(verdicts)]
 
 
 def _model_line(verdict: Verdict) -> Text:
@@ -130,7 +137,7 @@ def _model_line(verdict: Verdict) -> Text:
     line.append(" over budget" if verdict.breaches else " ok", style=_BAD if verdict.breaches else _GOOD)
     for check in verdict.checks:
         if check.layer is None or check.excess:
-            line.append(f"  {_short(check)}", style=_BAD if check.excess else "")
+            line.append(f"  {in_short(check)}", style=_BAD if check.excess else "")
     within = sum(check.layer is not None and not check.excess for check in verdict.checks)
     if within:
         line.append(f"  {within} layer limits hold")
@@ -141,82 +148,71 @@ def _model_line(verdict: Verdict) -> Text:
     return _on_one_line(line)
 
 
-def models_table(verdicts: Sequence[Verdict]) -> RenderableType:
-    """A row a case: what it costs, how that changed, and whether it is within its limits."""
-    verdicts = _one_a_case(verdicts)
-    metrics = ("params", "size", "macs", "peak_memory")
+def models_table(verdicts: Sequence[Verdict], verbosity: int = 0) -> RenderableType:
+    """A row a limit: what was measured, how much of the limit that is, and how it changed.
+
+    Of layers' limits those that are broken; where there are many limits, of each case the broken ones and the closest.
+    """
+    verdicts = one_a_case(verdicts)
+    rows = [(verdict, check) for verdict in verdicts for check in _told(verdict)]
+    hidden = 0
+    if len(rows) > _MOST_ROWS and verbosity <= 0:
+        closest = [(verdict, check) for verdict in verdicts for check in _told(verdict, only_closest=True)]
+        hidden, rows = len(rows) - len(closest), closest
     has_baseline = any(verdict.baseline is not None for verdict in verdicts)
-    changed = ["change"] if has_baseline else []
-    table = plain_table("model", *metrics, *changed, "budget", names=map(name_of, verdicts))
-    for verdict in verdicts:
-        broken = {check.metric for check in verdict.breaches if check.layer is None}
-        cells = [
-            Text(format_quantity(getattr(verdict.profile, key), METRICS[key]), style=_BAD if key in broken else "")
-            for key in metrics
-        ]
-        cells += [Text(_change(verdict) or "new")] if has_baseline else []
-        table.add_row(Text(name_of(verdict)), *cells, _budget(verdict))
-    return Group(table, *_notes(verdicts))
+    columns = ("model", "metric", "measured", "limit", "used", *(("change",) if has_baseline else ()))
+    table = plain_table(*columns, names=map(name_of, verdicts))
+    last = None
+    for verdict, check in rows:
+        cells = _limit_cells(check) if isinstance(check, Check) else _cost_cells(verdict, check)
+        metric = check.metric if isinstance(check, Check) else check
+        if has_baseline:
+            cells.append(Text(change_of_metric(verdict, metric) if metric else ""))
+        table.add_row(Text("" if verdict is last else name_of(verdict)), *cells)
+        last = verdict
+    held = sum(check.layer is not None and not check.excess for verdict in verdicts for check in verdict.checks)
+    more = [f"{hidden} limits with more room"] if hidden else []
+    more += [f"{held} layer limits"] if held else []
+    notes = [Text(f"{' and '.join(more)} hold too", style=_DIM)] if more else []
+    notes += [Text(note, style=_DIM) for verdict in verdicts for note in notes_of(verdict)]
+    return Group(table, *notes)
 
 
-def _change(verdict: Verdict) -> str:
-    """The largest relative change since the baseline: ``+6.71% params``; empty where there is no baseline."""
-    diff = verdict.diff
-    if diff is None:
-        return ""
-    changed = [key for key in METRICS if diff.delta(key)]
-    if not changed:
-        return "other layers" if diff.rows else "none"
-    most = max(changed, key=lambda key: abs(diff.delta(key)) / (diff.before[key] or 1))
-    return f"{share_text(diff.before[most], diff.after[most]) or f'{diff.delta(most):+,}'} {most}"
+def _told(verdict: Verdict, *, only_closest: bool = False) -> list[Check | str]:
+    """The checks of a case that have a row; of one without, its parameters and MACs."""
+    checks = [check for check in verdict.checks if check.layer is None or check.excess]
+    if not checks:
+        return ["params", "macs"]
+    if only_closest:
+        closest = max(checks, key=use_of)
+        return [check for check in checks if check.excess or check is closest]
+    return list(checks)
 
 
-def _one_a_case(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts with those of one profile, which several tests asked for, put together."""
-    merged: dict[tuple[str, str], Verdict] = {}
-    for verdict in verdicts:
-        key = (verdict.profile.model, verdict.profile.case)
-        known = merged.get(key)
-        if known is None or known.profile != verdict.profile:
-            key = key if known is None else (*key, str(len(merged)))  # type: ignore[assignment]
-            merged[key] = verdict
-        else:
-            checks = dict.fromkeys((*known.checks, *verdict.checks))
-            merged[key] = replace(known, checks=tuple(checks), new=tuple(dict.fromkeys((*known.new, *verdict.new))))
-    return list(merged.values())
-
-
-def _budget(verdict: Verdict) -> Text:
-    if verdict.breaches:
-        # A growth limit and a ceiling on one metric may both be broken.
-        broken = dict.fromkeys(f"{check.layer or ''} {check.metric}".strip() for check in verdict.breaches)
-        return Text(f"over: {', '.join(broken)}", style=_BAD)
-    if not verdict.checks:
-        return Text("new" if verdict.new else "no limits", style=_DIM)
-    closest = max(_use(check) for check in verdict.checks)
-    return Text(f"within ({percent(closest)} used)", style=_GOOD)
-
-
-def _notes(verdicts: Sequence[Verdict]) -> list[Text]:
-    notes = [
-        f"{name_of(verdict)}: new, so growth of {', '.join(verdict.new)} is not checked: there is no baseline"
-        for verdict in verdicts
-        if verdict.new
-    ]
-    notes += [
-        f"{name_of(verdict)}: ran on real tensors, since the forward pass needs elements: {verdict.profile.note}"
-        for verdict in verdicts
-        if verdict.profile.note
-    ]
-    notes += [f"{name_of(verdict)}: {verdict.note}" for verdict in verdicts if verdict.note]
-    return [Text(note, style=_DIM) for note in notes]
-
-
-def _use(check: Check) -> Fraction:
-    """Which share of an upper limit is used; a lower limit counts as unused."""
+def _limit_cells(check: Check) -> list[Text]:
+    measured, limit = format_apart((check.measured, check.limit), METRICS[check.metric])
+    style = _BAD if check.excess else ""
+    sign = "≥ " if check.bound == "min" else ""
+    used = Text("" if check.bound == "min" and not check.excess else _bar(use_of(check)), style=style or _GOOD)
     if check.bound == "min":
-        return Fraction(0)
-    return Fraction(check.measured, check.limit) if check.limit else Fraction(0)
+        used = Text("below" if check.excess else "", style=style)
+    else:
+        used.append(f" {percent(use_of(check)):>5}")
+    growth = " growth" if check.bound == "growth" else ""
+    return [Text(what_is_limited(check) + growth), Text(measured, style=style), Text(sign + limit), used]
+
+
+def _cost_cells(verdict: Verdict, metric: str) -> list[Text]:
+    """The cells of a metric that has no limit."""
+    value = format_quantity(getattr(verdict.profile, metric), METRICS[metric])
+    return [Text(metric), Text(value), Text("new" if metric in verdict.new else "none", style=_DIM), Text("")]
+
+
+def _bar(share: Fraction) -> str:
+    """A share as a bar of ten cells."""
+    eighths = min(80, int(80 * share))
+    full, part = divmod(eighths, 8)
+    return (_FULL * full + _PARTS[part]).ljust(10)
 
 
 def _breach_line(check: Check) -> Text:
@@ -225,7 +221,7 @@ def _breach_line(check: Check) -> Text:
     line = Text.assemble(
         f"{check.layer} " if check.layer else "",
         (check.metric, "bold"),
-        f": {check.measured:,}{unit} is {side} {check.limit:,}{unit}{_allowed_growth(check)}",
+        f": {check.measured:,}{unit} is {side} {check.limit:,}{unit}{allowed_growth(check)}",
         (f" by {check.excess:,}{unit}", _BAD),
     )
     if check.excess_share is not None:
@@ -269,22 +265,6 @@ def _flops_hint(verdict: Verdict) -> list[Text]:
         .append("."),
         Text(""),
     ]
-
-
-def _short(check: Check) -> str:
-    measured, limit = format_apart((check.measured, check.limit), METRICS[check.metric])
-    sign = "<" if check.bound == "min" else ">"
-    if not check.excess:
-        sign = "≥" if check.bound == "min" else "≤"
-    layer = f"{check.layer} " if check.layer else ""
-    return f"{layer}{check.metric} {measured} {sign} {limit}{_allowed_growth(check)}"
-
-
-def _allowed_growth(check: Check) -> str:
-    """`` (2% growth allowed)`` of a growth limit."""
-    if check.bound != "growth" or not check.baseline:
-        return " of growth" if check.bound == "growth" else ""
-    return f" ({percent(Fraction(check.limit - check.baseline, check.baseline))} growth allowed)"
 
 
 def _indented(renderable: RenderableType) -> Padding:

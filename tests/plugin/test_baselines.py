@@ -58,8 +58,8 @@ def test_what_holds_is_within_and_says_how_it_changed(project: MakeProject) -> N
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "model       params   size  macs  peak_memory  change  budget",
-            "perceptron      58  232 B   144        472 B  none    within (98.3% used)",
+            "model       metric         measured  limit              used  change",
+            "perceptron  params growth        58     59  █████████▊ 98.3%  none",
         ]
     )
 
@@ -87,7 +87,7 @@ def test_growth_fails_with_what_changed_and_how_to_accept_it(project: MakeProjec
             "limit        pyproject.toml:4: [[]tool.modelbudget.models.perceptron] params",
             "accept       pytest pyproject.toml::perceptron --modelbudget-update",
             "every layer  pytest pyproject.toml::perceptron -vv",
-            "perceptron      65  260 B   162 * +12.5% macs  over: params",
+            "perceptron  params growth        65     59  ██████████  110%  +12.1%",
             "FAILED pyproject.toml::perceptron - params 65 > 59 (1.72% growth allowed)",
         ]
     )
@@ -157,7 +157,7 @@ def test_what_changed_is_shown_where_the_budget_holds_too(project: MakeProject) 
     assert result.ret == 0
     result.stdout.fnmatch_lines(
         [
-            "perceptron * +12.5% macs  within *",
+            "perceptron  params * 65 * 99 *+12.1%",
             "What changed since budgets/perceptron.json:",
             "  hidden *out_features 8 → 9",
         ]

@@ -35,7 +35,7 @@ def test_the_fixture_fails_a_test_over_budget_where_it_is_called(project: MakePr
             "E *params: 58 is over the limit of 57 by 1 (1.75%); no baseline",
             "E *hidden * 40 *",
             "E *limit        test_it.py:5: modelbudget(...) params",
-            "mine * over: params",
+            "mine   params        58     57  ██████████  102%",
             "FAILED test_it.py::test_it - mine: params 58 > 57",
         ]
     )

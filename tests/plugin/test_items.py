@@ -200,7 +200,7 @@ def test_xdist_gives_the_same_verdict(project: MakeProject) -> None:
         [
             "perceptron is over budget",
             "  params: 58 is over the limit of 57 by 1 (1.75%); no baseline",
-            "perceptron * over: params",
+            "perceptron  params        58     57  ██████████  102%",
             "FAILED pyproject.toml::perceptron - params 58 > 57",
         ]
     )

@@ -17,12 +17,12 @@ DEEP = "from torch import nn\n\ndef build():\n    return nn.Sequential(*(nn.Line
 
 def test_the_table_says_what_each_model_costs(project: MakeProject) -> None:
     result = project(WITHIN).runpytest()
-    # Alive at the peak: the weights 232, the input 3·4·4 = 48, and two 3×8 activations of 96 bytes each.
     result.stdout.fnmatch_lines(
         [
             "*= model budgets =*",
-            "model       params   size  macs  peak_memory  budget",
-            "perceptron      58  232 B   144        472 B  within (100% used)",
+            "model       metric  measured  limit              used",
+            "perceptron  params        58     58  ██████████  100%",
+            "            macs         144    144  ██████████  100%",
         ]
     )
 
@@ -73,7 +73,7 @@ def test_a_gate_without_any_model_is_not_green(project: MakeProject) -> None:
 def test_a_model_without_limits_says_so(project: MakeProject) -> None:
     result = project(PERCEPTRON).runpytest()
     assert result.ret == 0
-    result.stdout.fnmatch_lines("perceptron * no limits")
+    result.stdout.fnmatch_lines(["perceptron  params        58   none", "            macs         144   none"])
 
 
 def test_importing_the_package_does_not_import_torch() -> None:

@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_modelbudget.commands import blame, crosscheck, diff, history, profile
+from pytest_modelbudget.commands import blame, check, crosscheck, diff, history, profile, report
 from pytest_modelbudget.errors import ModelBudgetError
 
 _MISTAKE = 4
 _INTERRUPTED = 130
-_COMMANDS = (profile, crosscheck, diff, history, blame)
+_COMMANDS = (check, profile, crosscheck, diff, history, blame, report)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -126,7 +126,9 @@ class Gathering:
 
     def _write_reports(self) -> None:
         """Write the files that the command line asks for, and the summary of a job of GitHub Actions."""
-        asked = {name: self._config.getoption(f"--modelbudget-{name}") for name in ("json", "markdown", "gitlab")}
+        asked = {
+            name: self._config.getoption(f"--modelbudget-{name}") for name in ("json", "markdown", "gitlab", "html")
+        }
         summary = os.environ.get("GITHUB_STEP_SUMMARY") if self._verdicts or self._unmeasured else None
         if not any(asked.values()) and not summary:
             return
@@ -134,7 +136,8 @@ class Gathering:
 
         run = self._run()
         asked = {name: str(self._config.invocation_params.dir / path) for name, path in asked.items() if path}
-        self._problems += write(run, {**asked, **({"summary": summary} if summary else {})})
+        paths = {**asked, **({"summary": summary} if summary else {})}
+        self._problems += write(run, paths, self._config.rootpath)
 
     def _run(self) -> Run:
         from pytest_modelbudget.report.run import Run, Unmeasured

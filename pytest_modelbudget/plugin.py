@@ -54,6 +54,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for name, what in (
         ("json", "as JSON"),
         ("markdown", "as Markdown, for a comment on a pull request"),
+        ("html", "as a page that works offline (extra: html)"),
         ("gitlab", "as GitLab's Code Quality JSON"),
     ):
         group.addoption(

@@ -6,6 +6,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -17,6 +18,8 @@ from pytest_modelbudget.git import Git
 from pytest_modelbudget.history import Point, recorded_history, without_repeats
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.growth import history_table
+from pytest_modelbudget.report.html import to_html
+from pytest_modelbudget.report.run import Run
 from pytest_modelbudget.revision import Case
 from pytest_modelbudget.session import case_id
 
@@ -41,6 +44,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--measure", action="store_true", help="measure each commit, whatever is recorded")
     parser.add_argument("--json", action="store_true", help="write JSON")
+    parser.add_argument("--html", metavar="PATH", help="write the page with its growth (extra: html)")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,11 +61,21 @@ def run(options: argparse.Namespace) -> int:
         history = _recorded(project, git, options.models)
         if options.n is not None:
             history = {model: points[-options.n :] for model, points in history.items()}
-    if options.json:
+    if options.html:
+        _write_page(history, Path(options.html))
+    elif options.json:
         sys.stdout.write(json.dumps(_plain(history), indent=2, ensure_ascii=False) + "\n")
     else:
         _show(history, [options.metric] if options.metric else _METRICS)
     return 0
+
+
+def _write_page(history: Mapping[str, Sequence[Point]], file: Path) -> None:
+    try:
+        file.write_text(to_html(Run(), history), "utf-8", "backslashreplace")
+    except OSError as error:
+        raise SettingsError(f"{file} cannot be written: {error.strerror or error}") from None
+    say(f"wrote {file}")
 
 
 def _count(text: str) -> int:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import pytest
 
 from pytest_modelbudget.outcome import raise_if_over, record
+from pytest_modelbudget.progress import busy
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import case_id
 
@@ -61,7 +62,8 @@ class ModelItem(pytest.Item):
 
     def setup(self) -> None:
         """Measure."""
-        self._judge()
+        with busy(self.config, self.name):
+            self._judge()
 
     def runtest(self) -> None:
         """Fail if a limit is broken."""

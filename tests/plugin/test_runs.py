@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -109,3 +112,31 @@ def _modules_after(statement: str) -> set[str]:
     listing = "import sys; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", f"{statement}; {listing}"], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
+def test_a_terminal_says_what_takes_long(project: MakeProject) -> None:
+    import pty
+
+    slow = "import time\nfrom torch import nn\n\ndef build():\n    time.sleep(1.5)\n    return nn.Linear(4, 8)\n"
+    made = project(f"{PERCEPTRON.replace('models:Perceptron', 'slow:build')}params = 40\n", slow=slow)
+    ours, theirs = pty.openpty()
+    # A session of its own, whose first terminal becomes the one that it is controlled from.
+    start = (
+        "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    command = [sys.executable, "-c", start, "-m", "pytest", "-p", "no:cacheprovider", "pyproject.toml"]
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    process = subprocess.Popen(command, cwd=made.path, start_new_session=True, **streams)
+    os.close(theirs)
+    text = b"".join(_read_all(ours)).decode()
+    assert process.wait() == 0
+    # It is gone before pytest goes on.
+    assert 0 < text.rindex(" measuring perceptron ") < text.index("model budgets")
+
+
+def _read_all(terminal: int) -> Iterator[bytes]:
+    # Reading from a terminal that nobody writes to any more is an error.
+    with contextlib.suppress(OSError):
+        while True:
+            yield os.read(terminal, 10_000)

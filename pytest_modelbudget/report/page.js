@@ -3,6 +3,9 @@ const data = JSON.parse(document.getElementById("data").textContent);
 const LAYER_METRICS = ["params", "size", "macs", "activations"];
 const METRICS = ["params", "trainable_params", "size", "macs", "flops", "activations", "peak_memory"];
 const MOST_STEPS = 12;
+// What is drawn at once: three levels, and of a level with very many layers the dearest.
+const LEVELS = 3;
+const MOST_AREAS = 1500;
 const get = (id) => document.getElementById(id);
 const state = { model: 0, metric: "params", level: 0 };
 
@@ -108,12 +111,28 @@ function treeOf(model) {
   for (let index = ids.length - 1; index > 0; index -= 1) {
     for (const values of totals) values[parentAt[index]] += values[index];
   }
-  const tree = { names, ids, labels, parents, parentAt, types, totals };
+  const children = ids.map(() => []);
+  for (let index = 1; index < ids.length; index += 1) children[parentAt[index]].push(index);
+  const tree = { names, ids, labels, parents, parentAt, children, types, totals };
   trees.set(model.name, tree);
   return tree;
 }
 
 const layerMetric = () => (LAYER_METRICS.includes(state.metric) ? state.metric : state.metric === "flops" ? "macs" : "params");
+
+// The layers to draw: those above the current one, which are the way back, and those of some levels below it.
+function drawn(tree, values) {
+  const shown = [];
+  for (let at = state.level; at; at = tree.parentAt[at]) shown.unshift(tree.parentAt[at]);
+  let level = [state.level];
+  for (let depth = 0; depth <= LEVELS && level.length; depth += 1) {
+    level.sort((one, other) => values[other] - values[one]);
+    level = level.slice(0, Math.max(0, MOST_AREAS - shown.length));
+    shown.push(...level);
+    level = level.flatMap((at) => tree.children[at]);
+  }
+  return shown;
+}
 
 function colours() {
   const style = getComputedStyle(document.documentElement);
@@ -135,17 +154,22 @@ function showTreemap() {
   const tree = treeOf(model);
   const values = tree.totals[LAYER_METRICS.indexOf(metric)];
   const whole = values[0] || 1;
-  const hover = tree.ids.map((_, at) => `<b>${label(at ? tree.names[at] : model.model)}</b><br>${label(tree.types[at])}<br>${exact(values[at])} ${nice(metric)}<br>${(100 * values[at] / whole).toFixed(2)}%`);
+  const shown = drawn(tree, values);
+  const hover = shown.map((at) => `<b>${label(at ? tree.names[at] : model.model)}</b><br>${label(tree.types[at])}<br>${exact(values[at])} ${nice(metric)}<br>${(100 * values[at] / whole).toFixed(2)}%`);
   const trace = {
-    type: "treemap", ids: tree.ids, labels: tree.labels.map(label), parents: tree.parents, values,
-    branchvalues: "total", hovertext: hover, hoverinfo: "text", textinfo: "label+percent root", maxdepth: 3, level: tree.ids[state.level],
+    type: "treemap", ids: shown.map((at) => tree.ids[at]), labels: shown.map((at) => label(tree.labels[at])),
+    parents: shown.map((at) => tree.parents[at]), values: shown.map((at) => values[at]), branchvalues: "total",
+    hovertext: hover, hoverinfo: "text", textinfo: "label+percent root", maxdepth: LEVELS, level: tree.ids[state.level],
     pathbar: { visible: true }, marker: { line: { width: 1 } }, tiling: { pad: 2 },
   };
   const layout = { ...colours(), margin: { l: 0, r: 0, t: 28, b: 0 }, height: Math.max(320, Math.min(620, window.innerHeight * 0.7)) };
   Plotly.react("treemap", [trace], layout, CONFIG).then((plot) => {
     plot.removeAllListeners("plotly_treemapclick");
     plot.on("plotly_treemapclick", (event) => {
-      if (event.nextLevel) { state.level = Number(event.nextLevel.slice(1)); showSteps(); }
+      if (!event.nextLevel) return true;
+      state.level = Number(event.nextLevel.slice(1));
+      showTreemap();
+      return false;
     });
   });
   showSteps();
@@ -163,8 +187,7 @@ function showSteps() {
     return made;
   };
   if (here) steps.push(button(`↑ ${tree.names[tree.parentAt[here]] || model.model}`, tree.parentAt[here]));
-  const children = [];
-  tree.parentAt.forEach((parent, at) => { if (at && parent === here) children.push(at); });
+  const children = tree.children[here].slice();
   children.sort((one, other) => values[other] - values[one]);
   for (const child of children.slice(0, MOST_STEPS)) steps.push(button(`${tree.labels[child]} ${short(values[child], layerMetric())}`, child));
   get("steps").replaceChildren(...steps);

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -126,7 +127,7 @@ def test_a_terminal_says_what_takes_long(project: MakeProject) -> None:
         "import os, sys; os.open(os.ttyname(0), os.O_RDWR); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
     )
     command = [sys.executable, "-c", start, "-m", "pytest", "-p", "no:cacheprovider", "pyproject.toml"]
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    streams: Any = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     process = subprocess.Popen(command, cwd=made.path, start_new_session=True, **streams)
     os.close(theirs)
     text = b"".join(_read_all(ours)).decode()

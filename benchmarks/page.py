@@ -1,7 +1,7 @@
 """How large the page of a model of ten thousand layers is, and how long a browser takes to open it.
 
-Run it as `python benchmarks/page.py`; it needs Chromium, playwright and plotly. It prints the median of some rounds until
-the treemap is drawn, with the least and the most.
+Run it as `python benchmarks/page.py`; it needs Chromium, playwright and plotly. It prints the median of some rounds
+until the treemap is drawn, with the least and the most.
 """
 
 from __future__ import annotations
@@ -61,7 +61,8 @@ def main() -> None:
         browser.close()
         size = file.stat().st_size / 1e6
     middle, least, most = statistics.median(seconds), min(seconds), max(seconds)
-    sys.stdout.write(f"{len(network.layers):,} layers: {size:.1f} MB, open in {middle:.2f} s ({least:.2f}–{most:.2f})\n")
+    opened = f"{middle:.2f} s ({least:.2f}–{most:.2f})"
+    sys.stdout.write(f"{len(network.layers):,} layers: {size:.1f} MB, open in {opened}\n")
 
 
 if __name__ == "__main__":

@@ -7,13 +7,13 @@ import hashlib
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from pytest_modelbudget.atomic import UNFINISHED, replace_whole
 from pytest_modelbudget.errors import BaselineError
 from pytest_modelbudget.layer_json import layer_line, layers_from_plain, parse_layers
 from pytest_modelbudget.metrics import METRICS
@@ -23,7 +23,6 @@ SCHEMA = 1
 """The version of the file's form that this package reads and writes."""
 
 _ENDING = ".json"
-_UNFINISHED = ".modelbudget-"
 _LONGEST_NAME = 180
 # Windows opens these as devices, whatever their ending.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -267,7 +266,7 @@ class Baseline:
                 # Git may check files out with other line ends.
                 if file.read_bytes().replace(b"\r\n", b"\n") == data:
                     return False
-            _replace_whole(file, data)
+            replace_whole(file, data)
         except OSError as error:
             raise BaselineError(f"{self.shown_file(model)} cannot be written: {_reason(error)}") from None
         return True
@@ -289,28 +288,11 @@ class Baseline:
             # A file system that knows no locks is used without.
             with contextlib.suppress(OSError):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)
-            for left in self.folder.glob(f"{_UNFINISHED}*"):
+            for left in self.folder.glob(f"{UNFINISHED}*"):
                 left.unlink(missing_ok=True)
             yield
         finally:
             os.close(descriptor)
-
-
-def _replace_whole(file: Path, data: bytes) -> None:
-    """Write a file so that whoever reads it, or finds it after a crash, sees the old bytes or the new ones."""
-    target = Path(os.path.realpath(file))
-    unfinished = target.parent / f"{_UNFINISHED}{os.getpid()}"
-    try:
-        with unfinished.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        with contextlib.suppress(FileNotFoundError):
-            shutil.copymode(target, unfinished)
-        unfinished.replace(target)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise
 
 
 def _reason(error: OSError) -> str:

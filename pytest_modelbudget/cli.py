@@ -7,12 +7,12 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pytest_modelbudget.commands import blame, check, crosscheck, diff, history, profile, report
+from pytest_modelbudget.commands import blame, check, crosscheck, diff, history, init, profile, report, tighten
 from pytest_modelbudget.errors import ModelBudgetError
 
 _MISTAKE = 4
 _INTERRUPTED = 130
-_COMMANDS = (check, profile, crosscheck, diff, history, blame, report)
+_COMMANDS = (init, tighten, check, profile, crosscheck, diff, history, blame, report)
 
 
 class _Parser(argparse.ArgumentParser):

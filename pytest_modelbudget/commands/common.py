@@ -8,12 +8,14 @@ import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from rich.console import RenderableType
 
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.git import Git
+from pytest_modelbudget.headroom import parse_headroom
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.pyproject import load
 from pytest_modelbudget.report.table import to_text
@@ -108,6 +110,18 @@ def metric(name: str) -> str:
     if name not in METRICS:
         raise argparse.ArgumentTypeError(f'no metric is called "{name}"; {instead(name, METRICS)}')
     return name
+
+
+def headroom(text: str) -> Fraction:
+    """A percentage, as an argument.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        return parse_headroom(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def show(renderable: RenderableType) -> None:

@@ -31,22 +31,27 @@ def subject_of(options: argparse.Namespace) -> tuple[Settings, ModelSettings, Ca
         ModelBudgetError: there is none, or its inputs are wrong or missing.
     """
     name: str = options.model
-    inputs = None if options.inputs is None else _inputs(options.inputs)
     if ":" in name:
-        if inputs is None:
+        if options.inputs is None:
             raise SettingsError(f"{name} needs --inputs, such as --inputs 1,3,224,224")
-        return _described(name.rpartition(":")[2].rpartition(".")[2] or "model", f"factory = {quoted(name)}", inputs)
+        return described(name, options.inputs)
     project = find_project()
     settings, model, case = find(project.settings, name)
-    if inputs is None:
+    if options.inputs is None:
         return settings, model, case
-    given, other, _ = _described(model.name, f"factory = {quoted(model.factory)}", inputs)
-    changed = next(iter(other.cases.values()))
-    return settings, model, CaseSettings(f"inputs {options.inputs}", changed.inputs, {}, given.models[model.name].place)
+    _, _, changed = described(model.factory, options.inputs)
+    return settings, model, CaseSettings(f"inputs {options.inputs}", changed.inputs, {}, changed.place)
 
 
-def _described(name: str, factory: str, inputs: str) -> tuple[Settings, ModelSettings, CaseSettings]:
-    text = f"[tool.modelbudget.models.{key_text(name)}]\n{factory}\ninputs = {inputs}\n"
+def described(factory: str, inputs: str) -> tuple[Settings, ModelSettings, CaseSettings]:
+    """A factory and its inputs as if they stood in a pyproject.toml of the current folder.
+
+    Raises:
+        SettingsError: one of them is wrong.
+    """
+    name = factory.rpartition(":")[2].rpartition(".")[2] or "model"
+    table = f"[tool.modelbudget.models.{key_text(name)}]"
+    text = f"{table}\nfactory = {quoted(factory)}\ninputs = {inputs_text(inputs)}\n"
     try:
         settings = parse(text.encode(), Path.cwd() / "pyproject.toml", "the command line")
     except SettingsError as error:
@@ -56,7 +61,7 @@ def _described(name: str, factory: str, inputs: str) -> tuple[Settings, ModelSet
     return settings, model, next(iter(model.cases.values()))
 
 
-def _inputs(text: str) -> str:
+def inputs_text(text: str) -> str:
     """What a user wrote, as TOML: a shape, or what pyproject.toml takes."""
     if _SHAPE.fullmatch(text.strip()):
         return f"[{', '.join(re.findall(r'[0-9]+', text))}]"

@@ -1,0 +1,66 @@
+"""``modelbudget init``: the first limits of a model."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from pytest_modelbudget.commands import subject
+from pytest_modelbudget.commands.common import add_command, headroom, say
+from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.headroom import DEFAULT, limit_for
+from pytest_modelbudget.measurements import Measurements
+from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.pyproject import load
+from pytest_modelbudget.toml_edit import TomlFile, value_of
+from pytest_modelbudget.wording import key_text
+
+_EXAMPLES = """\
+  modelbudget init torchvision.models:resnet18 --inputs 1,3,224,224
+  modelbudget init mypackage.models:small mypackage.models:large --inputs 1,128 --headroom 2%"""
+
+_LIMITED = ("params", "size", "macs", "peak_memory")
+
+
+def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command."""
+    summary = "measure models and write their limits into pyproject.toml, keeping what is there"
+    parser = add_command(commands, "init", run, summary, _EXAMPLES)
+    parser.add_argument("factories", metavar="FACTORY", nargs="+", help="module:callable, which builds a model")
+    parser.add_argument("--inputs", metavar="SHAPE", required=True, help="such as 1,3,224,224; or in TOML")
+    parser.add_argument("--headroom", metavar="P", type=headroom, default=DEFAULT, help=f"by default {DEFAULT}")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Measure, write, and say what to do next."""
+    file = Path.cwd() / "pyproject.toml"
+    # What is wrong in it is told before anything is measured.
+    known = load(file) if file.exists() else None
+    names = set() if known is None else set(known.models)
+    document = TomlFile(file)
+    measurements = Measurements()
+    for factory in options.factories:
+        if ":" not in factory:
+            raise SettingsError(f'"{factory}" is no factory; write it as module:callable')
+        settings, model, case = subject.described(factory, options.inputs)
+        if model.name in names:
+            raise SettingsError(
+                f'pyproject.toml has a model "{model.name}" already; modelbudget tighten lowers its limits'
+            )
+        profile = measurements.profile(settings, model, case)
+        names.add(model.name)
+        entry = document.table("tool", "modelbudget", "models", model.name)
+        entry["factory"] = factory
+        entry["inputs"] = value_of(subject.inputs_text(options.inputs))
+        for key in _LIMITED:
+            entry[key] = limit_for(getattr(profile, key), options.headroom, METRICS[key])
+        say(_written(model.name, profile))
+    document.save()
+    say("now run: pytest")
+    return 0
+
+
+def _written(name: str, profile: Profile) -> str:
+    told = ", ".join(f"{key} {getattr(profile, key):,}" for key in _LIMITED)
+    return f"wrote [tool.modelbudget.models.{key_text(name)}]; measured: {told}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,14 @@ from tests.plugin.conftest import PERCEPTRON, MakeProject
 
 Captured = pytest.CaptureFixture[str]
 RESNET = ["init", "torchvision.models:resnet18", "--inputs", "1,3,224,224"]
+
+
+@pytest.fixture(autouse=True)
+def _own_models() -> Iterator[None]:
+    """The module of each test's project is its own, though the commands run in this process."""
+    sys.modules.pop("models", None)
+    yield
+    sys.modules.pop("models", None)
 
 
 @pytest.fixture
@@ -108,7 +117,6 @@ def test_limits_are_lowered_to_what_is_measured(
     file = made.path / "pyproject.toml"
     file.write_text(LOOSE)
     monkeypatch.chdir(made.path)
-    monkeypatch.delitem(sys.modules, "models", raising=False)
     monkeypatch.syspath_prepend(made.path)
     assert main(["tighten"]) == 0
     # 58, 9·48 = 432 and 40, each and 5 %; 144 and 5 % is more than 150, and 232 is not raised.
@@ -124,7 +132,6 @@ def test_limits_are_lowered_to_what_is_measured(
     assert "no limit is further above what is measured than that" in capsys.readouterr().err
     assert main(["tighten", "--headroom", "0%"]) == 0
     assert "macs = { max = 144, growth" in file.read_text()
-    monkeypatch.delitem(sys.modules, "models", raising=False)
 
 
 def test_nothing_to_tighten_is_one_line(empty: pytest.Pytester, capsys: Captured, tmp_path: Path) -> None:

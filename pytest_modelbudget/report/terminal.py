@@ -193,11 +193,10 @@ def _limit_cells(check: Check) -> list[Text]:
     measured, limit = format_apart((check.measured, check.limit), METRICS[check.metric])
     style = _BAD if check.excess else ""
     sign = "≥ " if check.bound == "min" else ""
-    used = Text("" if check.bound == "min" and not check.excess else _bar(use_of(check)), style=style or _GOOD)
     if check.bound == "min":
         used = Text("below" if check.excess else "", style=style)
     else:
-        used.append(f" {percent(use_of(check)):>5}")
+        used = Text(f"{_bar(use_of(check))} {percent(use_of(check)):>5}", style=style or _GOOD)
     growth = " growth" if check.bound == "growth" else ""
     return [Text(what_is_limited(check) + growth), Text(measured, style=style), Text(sign + limit), used]
 

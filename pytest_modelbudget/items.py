@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_modelbudget.outcome import raise_if_over, record
+from pytest_modelbudget.outcome import measuring, raise_if_over, record
 from pytest_modelbudget.progress import busy
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import case_id
@@ -62,7 +62,7 @@ class ModelItem(pytest.Item):
 
     def setup(self) -> None:
         """Measure."""
-        with busy(self.config, self.name):
+        with busy(self.config, self.name), measuring(self.model.place):
             self._judge()
 
     def runtest(self) -> None:

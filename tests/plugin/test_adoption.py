@@ -41,7 +41,7 @@ def test_an_empty_project_is_green_in_two_commands(empty: pytest.Pytester, capsy
         'macs = "1.91G"\n'
         'peak_memory = "56.6 MB"\n'
     )
-    empty.runpytest("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    empty.runpytest().assert_outcomes(passed=1)
 
 
 EXISTING = """\

@@ -1,4 +1,4 @@
-"""Measuring changes nothing of the process: random numbers, defaults and backend flags are put back."""
+"""Measuring changes nothing of the process: random numbers, defaults, flags and environment are put back."""
 
 from __future__ import annotations
 
@@ -38,6 +38,11 @@ def undisturbed() -> Iterator[None]:
     engine = torch.backends.quantized.engine
     dtype = torch.get_default_dtype()
     collecting = gc.isenabled()
+    default_device = torch.get_default_device()
+    grad = torch.is_grad_enabled()
+    determinism = _determinism()
+    threads = torch.get_num_threads()
+    environment = dict(os.environ)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
         try:
@@ -56,6 +61,17 @@ def undisturbed() -> Iterator[None]:
             if collecting:
                 gc.enable()
             torch.set_default_dtype(dtype)
+            if torch.get_default_device() != default_device:
+                # A default device is looked up at each tensor that is made; that of the start costs nothing.
+                torch.set_default_device(None if default_device.type == "cpu" else default_device)
+            torch.set_grad_enabled(grad)
+            if _determinism() != determinism:
+                torch.use_deterministic_algorithms(determinism[0], warn_only=determinism[1])
+            if torch.get_num_threads() != threads:
+                torch.set_num_threads(threads)
+            if os.environ != environment:
+                os.environ.clear()
+                os.environ.update(environment)
             if torch.backends.quantized.engine != engine:
                 torch.backends.quantized.engine = engine
             torch.backends.mha.set_fastpath_enabled(fastpath)
@@ -64,3 +80,7 @@ def undisturbed() -> Iterator[None]:
                 numpy.random.set_state(numpy_state)
             with suppress(OSError):
                 os.chdir(folder)
+
+
+def _determinism() -> tuple[bool, bool]:
+    return torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()

@@ -10,6 +10,8 @@ import pytest
 
 from tests.plugin.conftest import OTHER_PLUGINS, PERCEPTRON, MakeProject
 
+pytestmark = pytest.mark.needs_torch
+
 
 def model(name: str, limits: str = "params = 58") -> str:
     return f"{PERCEPTRON.replace('models.perceptron', f'models.{name}')}{limits}\n"

@@ -252,6 +252,7 @@ def _plain_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("CI", raising=False)
 
 
+@pytest.mark.needs_torch
 @pytest.mark.skipif(sys.platform == "win32", reason="signals and links as on POSIX")
 @pytest.mark.parametrize("what", ROWS)
 def test_what_the_page_says_is_what_a_user_sees(project: MakeProject, what: str) -> None:

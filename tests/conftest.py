@@ -1,12 +1,16 @@
-"""For all tests: no deadlines, and tests marked `sweep`, which measure all of something large, only with `-m sweep`."""
+"""For all tests: no deadlines, and tests marked `sweep`, which measure all of something large, only with `-m sweep`.
+
+`--hypothesis-profile=thorough` tries a hundred times as many examples of each property.
+"""
 
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure.
-settings.register_profile("patient", settings(), deadline=None)
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=10_000)
 settings.load_profile("patient")
 
 

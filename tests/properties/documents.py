@@ -20,7 +20,8 @@ def quantities(draw: st.DrawFn, metric: str, least: int = 0) -> int | str:
     value = draw(st.integers(least, 10**9))
     in_bytes = METRICS[metric].in_bytes
     suffix = draw(st.sampled_from(["", "kB", " MiB", " GB", " bytes"] if in_bytes else ["", "K", " M", "G", "T"]))
-    return draw(st.sampled_from([value, f"{value}{suffix}", f"{value:,}", f"{value:_}"]))
+    written: list[int | str] = [value, f"{value}{suffix}", f"{value:,}", f"{value:_}"]
+    return draw(st.sampled_from(written))
 
 
 @st.composite

@@ -16,7 +16,7 @@ from pytest_modelbudget.settings import DEFAULT_CASE, Settings
 from tests.examples import examples
 from tests.properties.documents import DOCUMENTS
 from tests.properties.mutations import Steps, mutated, torn
-from tests.properties.toml import LAYOUTS, ODD, ROOT, Layout, text_of
+from tests.properties.toml import LAYOUTS, ODD, ROOT, Layout, line_of, text_of
 
 MUTATED = DOCUMENTS.flatmap(lambda table: mutated(table, ODD))
 BYTES = st.builds(lambda table, layout: text_of(layout.lines(table)).encode(), DOCUMENTS, LAYOUTS)
@@ -74,17 +74,6 @@ def test_a_table_that_is_nearly_right_is_read_or_refused_at_the_line_and_key(
             assert len(mistake.path) - len(keys) <= 1 or isinstance(mistake.path[len(keys)], int)
             expected.add(line_of(lines, (*ROOT, *keys)))
         assert {int(re.split(r"[: ]", one)[1]) for one in told} == expected
-
-
-def line_of(lines: list[tuple[tuple[str, ...], str]], path: tuple[str, ...]) -> int:
-    """The line that writes what stands at ``path``: its own, that of the first part of it, or that of what holds it."""
-    for number, (keys, text) in enumerate(lines, start=1):
-        if keys == path and text.startswith("["):
-            return number
-    for number, (keys, _) in enumerate(lines, start=1):
-        if keys[: len(path)] == path:
-            return number
-    return line_of(lines, path[:-1])
 
 
 @examples(150)

@@ -73,6 +73,17 @@ def text_of(lines: list[tuple[Keys, str]]) -> str:
     return "".join(f"{line}\n" for _, line in lines)
 
 
+def line_of(lines: list[tuple[Keys, str]], path: Keys) -> int:
+    """The line that writes what stands at ``path``: its own, that of the first part of it, or that of what holds it."""
+    for number, (keys, text) in enumerate(lines, start=1):
+        if keys == path and text.startswith("["):
+            return number
+    for number, (keys, _) in enumerate(lines, start=1):
+        if keys[: len(path)] == path:
+            return number
+    return line_of(lines, path[:-1])
+
+
 def dotted(keys: Keys) -> str:
     return ".".join(key if key.isascii() and key.isalnum() else quoted(key) for key in keys)
 

@@ -125,6 +125,8 @@ def leaf(build: Callable[[], nn.Module], shape: Shape, params: int = 0, macs: in
 def under(name: str, tree: Tree, times: int = 1, *, is_stored: bool = True) -> Iterator[tuple[str, Cost]]:
     """The rows of ``tree`` as a child that runs ``times`` as often, and may be stored elsewhere."""
     for own, cost in tree.costs.items():
+        if not cost.calls and not is_stored:
+            continue  # a second name of what never runs has no row
         params, buffers = (cost.params, cost.buffers) if is_stored else (0, 0)
         yield f"{name}.{own}" if own else name, Cost(params, buffers, cost.macs * times, cost.calls * times)
 

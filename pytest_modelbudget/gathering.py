@@ -24,8 +24,9 @@ class Gathering:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._project = config.stash[PROJECT]
-        self._verdicts: list[Verdict] = []
-        self._unmeasured: list[tuple[str, str]] = []
+        self._found: dict[str, list[Verdict]] = {}
+        self._not_measured: list[tuple[str, str]] = []
+        self._places: dict[str, int] = {}
         self._left_out: str = self._project.narrowed_by
         self._nothing_checked = False
         self._is_mistaken = False
@@ -38,9 +39,9 @@ class Gathering:
         if found.get("verdicts"):
             from pytest_modelbudget.budget import Verdict
 
-            self._verdicts.extend(map(Verdict.from_plain, found["verdicts"]))
+            self._found.setdefault(report.nodeid, []).extend(map(Verdict.from_plain, found["verdicts"]))
         if found.get("kind") == "unmeasured":
-            self._unmeasured.append((report.nodeid, found["text"]))
+            self._not_measured.append((report.nodeid, found["text"]))
         if found.get("is_incomplete"):
             self._left_out = self._left_out or f"{report.nodeid} did not pass, and may measure more"
 
@@ -50,6 +51,24 @@ class Gathering:
             self._left_out = self._left_out or f"{report.nodeid} could not be collected"
             if report.nodeid.rpartition("/")[2] == "pyproject.toml":
                 self._is_mistaken = True
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
+        """Keep the order of the tests, which all workers of pytest-xdist collect alike and end as it happens."""
+        self._places = {test: place for place, test in enumerate(ids)}
+
+    def _place(self, test: str) -> int:
+        return self._places.get(test, 0)
+
+    @property
+    def _verdicts(self) -> list[Verdict]:
+        """All verdicts, in the order of the tests."""
+        return [verdict for test in sorted(self._found, key=self._place) for verdict in self._found[test]]
+
+    @property
+    def _unmeasured(self) -> list[tuple[str, str]]:
+        """The tests whose model could not be measured, and why, in their order."""
+        return sorted(self._not_measured, key=lambda each: self._place(each[0]))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:

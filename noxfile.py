@@ -1,4 +1,4 @@
-"""The environments to test in. `wall` needs neither torch nor much time; `oldest` and `newest` load gigabytes."""
+"""The environments to test in. `wall` needs neither torch nor much time; most of the others load gigabytes."""
 
 from __future__ import annotations
 
@@ -55,3 +55,10 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The documentation, into `build/docs`; a warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "docs", "build/docs", *session.posargs)

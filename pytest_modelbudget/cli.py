@@ -28,6 +28,19 @@ class _Parser(argparse.ArgumentParser):
         self.exit(_MISTAKE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line; what it parses has a ``run``, which takes it and gives the exit code."""
+    made = _Parser(
+        prog="modelbudget",
+        description="What a neural network costs, and how that grew. The gate itself is pytest.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = made.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    for command in _COMMANDS:
+        command.add(commands)
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command.
 
@@ -37,15 +50,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, or 4 where the command line or the configuration is wrong.
     """
-    parser = _Parser(
-        prog="modelbudget",
-        description="What a neural network costs, and how that grew. The gate itself is pytest.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
-    for command in _COMMANDS:
-        command.add(commands)
-    options = parser.parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         with only_answers():
             code: int = options.run(options)

@@ -17,7 +17,7 @@ from pytest_modelbudget.project import PROJECT, Project
 
 __all__ = ["model_profile", "modelbudget"]
 
-_MARKER = (
+MARKER = (
     'modelbudget(name | model=..., inputs=..., **limits): hold a model against limits. ("alexnet") or ("alexnet@hd") '
     "is a model of pyproject.toml with its limits; (model=build, inputs=(1, 3, 224, 224), params='62M') describes "
     "one in place; (params='62M', macs='720M') limits every model that the modelbudget fixture measures in the test."
@@ -70,7 +70,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", _MARKER)
+    config.addinivalue_line("markers", MARKER)
     project = config.stash[PROJECT] = Project(config)
     project.check_options()
     project.load_root()

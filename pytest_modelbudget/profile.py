@@ -102,7 +102,7 @@ class Profile:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one forward pass."""
+        """Multiply-accumulates of one forward pass: convolutions, matrix products, attention, recurrent cells."""
         return self._total("macs")
 
     @property

@@ -1,4 +1,7 @@
-"""What the table ``[tool.modelbudget]`` may hold: classes, against which cattrs checks it."""
+"""What the table ``[tool.modelbudget]`` may hold: classes, against which cattrs checks it.
+
+A field that is a metric is a limit on it; what the other fields mean, the documentation takes from here.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,7 @@ class Costs:
 
 @dataclass(kw_only=True)
 class Layer(Costs):
-    """The metrics that have a meaning for one layer."""
+    """A table under ``layers``: the metrics that have a meaning for one layer, each match with its children."""
 
     params: Limit | None = None
     trainable_params: Limit | None = None
@@ -51,14 +54,18 @@ class Layer(Costs):
 
 @dataclass(kw_only=True)
 class Limits(Layer):
-    """Every metric."""
+    """The table ``limits``: limits of every model that does not set its own; any metric."""
 
     peak_memory: Limit | None = None
 
 
 @dataclass(kw_only=True)
 class Case(Costs):
-    """A table under ``cases``."""
+    """A table under ``cases``: more inputs of the same model, and the limits that hold for them.
+
+    Attributes:
+        inputs: what the forward pass is given.
+    """
 
     inputs: InputSpec
     peak_memory: Limit | None = None
@@ -66,7 +73,21 @@ class Case(Costs):
 
 @dataclass(kw_only=True)
 class Model(Limits):
-    """A table under ``models``."""
+    """A table under ``models``: what is measured, and its limits.
+
+    Attributes:
+        factory: what builds the model: called with ``args`` and ``kwargs``, it gives an ``nn.Module``. It is imported
+            with the folder of this file, and its ``src``, importable.
+        inputs: what the forward pass of the case ``default`` is given.
+        args: the positional arguments of the factory.
+        kwargs: the keyword arguments of the factory.
+        mode: ``"eval"`` without gradients, or ``"train"`` with them.
+        dtype: the dtype of the floating-point weights and inputs; by default each has its own.
+        run: ``"abstract"`` on tensors without elements, ``"real"`` on real ones, or ``"auto"``: abstract, and real
+            where the forward pass needs elements.
+        cases: more inputs of the same model, by name.
+        layers: limits of single layers, by a shell pattern over qualified module names.
+    """
 
     factory: Factory
     inputs: InputSpec
@@ -81,7 +102,16 @@ class Model(Limits):
 
 @dataclass(kw_only=True)
 class Root:
-    """``[tool.modelbudget]`` itself."""
+    """``[tool.modelbudget]`` itself: what holds for all models, and the models.
+
+    Attributes:
+        counter: what counts the multiply-accumulates.
+        baseline: the folder of the recorded profiles, from the folder of this file.
+        uncounted: what an operation is that may do arithmetic and has no formula: an error, a warning, or nothing.
+        collect: whether plain ``pytest`` checks the models below.
+        limits: the limits of every model that does not set its own.
+        models: the models, by name.
+    """
 
     counter: Counter = "aten"
     baseline: Folder = Folder("budgets")

@@ -12,8 +12,8 @@ from pytest_modelbudget.wording import Mistake, listed, shown
 LARGEST = 10**24
 """The largest quantity that can be written, in any metric's unit."""
 
-_COUNT_SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
-_BYTE_SUFFIXES = {
+COUNT_SUFFIXES = {"K": 10**3, "M": 10**6, "G": 10**9, "B": 10**9, "T": 10**12}
+BYTE_SUFFIXES = {
     "B": 1,
     **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)},
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)},
@@ -120,11 +120,11 @@ def _parse_text(text: str, metric: Metric) -> int:
 def _scale(rest: str, metric: Metric) -> int | None:
     """How many units of ``metric`` the suffix and word ``rest`` stand for; None where it has no such unit."""
     if metric.in_bytes:
-        return 1 if rest.lower() in ("", *_BYTE_WORDS) else _BYTE_SUFFIXES.get(rest)
+        return 1 if rest.lower() in ("", *_BYTE_WORDS) else BYTE_SUFFIXES.get(rest)
     word = rest.lower()
     if word in ("", *metric.words):
         return 1
-    return _COUNT_SUFFIXES.get(word[0].upper()) if word[1:].strip() in ("", *metric.words) else None
+    return COUNT_SUFFIXES.get(word[0].upper()) if word[1:].strip() in ("", *metric.words) else None
 
 
 def _wrong_unit(text: str, rest: str, metric: Metric) -> str:
@@ -142,7 +142,7 @@ def _wrong_unit(text: str, rest: str, metric: Metric) -> str:
         if rest.endswith("b"):
             return f"{shown(text)}: {shown(rest)} means bits; write {near} for bytes"
         return f'{shown(text)}: unknown unit {shown(rest)}; did you mean "{near}"?'
-    elif rest.upper() in _COUNT_SUFFIXES:
+    elif rest.upper() in COUNT_SUFFIXES:
         letter = rest.upper()
         small = "k" if letter == "K" else letter
         return f"{shown(text)}: write {small}B (powers of 1000) or {letter}iB (powers of 1024)"
@@ -150,7 +150,7 @@ def _wrong_unit(text: str, rest: str, metric: Metric) -> str:
     if owners:
         keys = listed([other.key for other in owners], "and")
         return f"{shown(text)}: {owners[0].unit} is the unit of {keys}; {right}"
-    known = _BYTE_SUFFIXES if metric.in_bytes else _COUNT_SUFFIXES
+    known = BYTE_SUFFIXES if metric.in_bytes else COUNT_SUFFIXES
     return f"{shown(text)}: unknown suffix {shown(rest)}; {right} (known: {' '.join(known)})"
 
 
@@ -158,7 +158,7 @@ def _near_byte_suffix(rest: str) -> str | None:
     """The byte suffix that ``rest`` is but for upper and lower case; None for a count's lone letter."""
     if len(rest) < 2:
         return "B" if rest == "b" else None
-    return next((suffix for suffix in _BYTE_SUFFIXES if suffix.lower() == rest.lower()), None)
+    return next((suffix for suffix in BYTE_SUFFIXES if suffix.lower() == rest.lower()), None)
 
 
 def _metrics_in_bytes() -> list[str]:

@@ -1,0 +1,255 @@
+"""The parts of the reference that are made from the code: Markdown in `_generated/`, which the pages include.
+
+As an extension of Sphinx it writes them before each build.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
+
+from pytest_modelbudget import cli, fixtures, plugin, schema
+from pytest_modelbudget.inputs import DTYPES, InputSpec
+from pytest_modelbudget.limit import Limit
+from pytest_modelbudget.metrics import METRICS, Metric
+from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
+
+if TYPE_CHECKING:
+    import argparse
+
+    import pytest
+    from sphinx.application import Sphinx
+
+FOLDER = Path(__file__).parent / "_generated"
+
+TABLES: Mapping[str, type] = {
+    "[tool.modelbudget]": schema.Root,
+    "[tool.modelbudget.limits]": schema.Limits,
+    "[tool.modelbudget.models.<name>]": schema.Model,
+    "[tool.modelbudget.models.<name>.cases.<name>]": schema.Case,
+    "[tool.modelbudget.models.<name>.layers.<pattern>]": schema.Layer,
+}
+"""Each table of the settings, and the class that it is checked against."""
+
+_TAKES: Mapping[object, str] = {
+    bool: "`true` or `false`",
+    list[Any]: "a list",
+    dict[str, Any]: "a table",
+    schema.Factory: '`"module:callable"`',
+    schema.Folder: "the path of a folder",
+    InputSpec: "[inputs](#inputs)",
+    Limit: "a [limit](#limits)",
+    schema.Limits: "a table, [below](#toolmodelbudgetlimits)",
+    dict[schema.ModelName, schema.Model]: "tables, [below](#toolmodelbudgetmodelsname)",
+    dict[schema.CaseName, schema.Case]: "tables, [below](#toolmodelbudgetmodelsnamecasesname)",
+    dict[schema.Pattern, schema.Layer]: "tables, [below](#toolmodelbudgetmodelsnamelayerspattern)",
+}
+"""What the value of a key is, by the type of its field."""
+
+
+def pages() -> dict[str, str]:
+    """The name of each file to its text."""
+    return {
+        "settings.md": settings(),
+        "dtypes.md": dtypes(),
+        "metrics.md": metrics(),
+        "suffixes.md": suffixes(),
+        "commands.md": commands(),
+        "options.md": options(),
+        "fixtures.md": described_fixtures(),
+        "marker.md": marker(),
+    }
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Have Sphinx write the files before it reads the pages."""
+    app.connect("builder-inited", lambda _: write())
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def write() -> None:
+    """Write the files."""
+    FOLDER.mkdir(exist_ok=True)
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+
+
+# -- settings
+
+
+def settings() -> str:
+    """Every table, with its keys: those of its own, then the limits."""
+    return "\n".join(
+        f"## `{name}`\n\n{_first_paragraph(table.__doc__)}\n\n"
+        + _table(("key", "takes", "default", "meaning"), _keys(table, meanings(table)))
+        for name, table in TABLES.items()
+    )
+
+
+def meanings(table: type) -> dict[str, str]:
+    """What each key of a class of the schema means, where that is said anywhere; limits mean their metric."""
+    return {key: metric_meaning(key) for key in METRICS} | _attributes(table)
+
+
+def _keys(table: type, said: Mapping[str, str]) -> Iterable[tuple[str, ...]]:
+    types = get_type_hints(table)
+    order = list(METRICS)
+    for each in sorted(fields(table), key=lambda each: order.index(each.name) if each.name in METRICS else -1):
+        yield f"`{each.name}`", _takes(types[each.name]), _default(each), said[each.name]
+
+
+def _takes(kind: Any) -> str:
+    if kind in _TAKES:
+        return _TAKES[kind]
+    if get_origin(kind) is Literal:
+        return _quoted(get_args(kind))
+    # What is optional is None where it is not written.
+    (kind,) = (each for each in get_args(kind) if each is not NoneType)
+    return _takes(kind)
+
+
+def _default(key: Field[Any]) -> str:
+    """A default as TOML writes it; nothing where it is that nothing is set."""
+    if key.default is MISSING:
+        return "required" if key.default_factory is MISSING else ""
+    if isinstance(key.default, bool):
+        return f"`{str(key.default).lower()}`"
+    return "" if key.default is None else f'`"{key.default}"`'
+
+
+def dtypes() -> str:
+    """The dtypes that inputs can have."""
+    return f"{_quoted(DTYPES)}\n"
+
+
+# -- metrics
+
+
+def metrics() -> str:
+    """Every metric."""
+    rows = ((f"`{key}`", each.unit, *_scope(each), _words(each), metric_meaning(key)) for key, each in METRICS.items())
+    return _table(("key", "unit", "of a", "of a layer", "unit words", "meaning"), rows)
+
+
+def suffixes() -> str:
+    """The suffixes of quantities."""
+    rows = (
+        (what, f"`{suffix}`", f"{factor:,}")
+        for what, known in (("a count", COUNT_SUFFIXES), ("bytes", BYTE_SUFFIXES))
+        for suffix, factor in known.items()
+    )
+    return _table(("of", "suffix", "times"), rows)
+
+
+def metric_meaning(key: str) -> str:
+    """What the docstrings of a profile say that a metric is."""
+    documented = getattr(Profile, key, None)
+    return _attributes(Profile)[key] if documented is None else _first_paragraph(documented.__doc__)
+
+
+def _scope(metric: Metric) -> tuple[str, str]:
+    return metric.scope, "yes" if metric.per_layer else "no"
+
+
+def _words(metric: Metric) -> str:
+    return ", ".join(f"`{word}`" for word in metric.words)
+
+
+# -- the command line and pytest
+
+
+def commands() -> str:
+    """A section for each command, which sphinx-argparse fills, and the command's examples."""
+    return "\n".join(
+        f"## `modelbudget {name}`\n\n"
+        "```{eval-rst}\n"
+        ".. argparse::\n"
+        "   :module: pytest_modelbudget.cli\n"
+        "   :func: parser\n"
+        f"   :path: {name}\n"
+        "   :nodefault:\n"
+        "   :nodefaultconst:\n"
+        "   :noepilog:\n"
+        "```\n\n"
+        f"Examples:\n\n```text\n{inspect.cleandoc(examples)}\n```\n"
+        for name, examples in command_examples().items()
+    )
+
+
+def command_examples() -> dict[str, str]:
+    """Each command, and the examples below its help."""
+    found = cli.parser()._subparsers
+    assert found is not None
+    parsers = cast("Mapping[str, argparse.ArgumentParser]", found._group_actions[0].choices)
+    return {name: (each.epilog or "").removeprefix("examples:\n") for name, each in parsers.items()}
+
+
+class Options(dict[str, Mapping[str, Any]]):
+    """A parser that notes the options that pytest would take: name to what argparse is told of it."""
+
+    def getgroup(self, *_: str) -> Options:
+        """Itself."""
+        return self
+
+    def addoption(self, name: str, **attributes: Any) -> None:
+        """Note an option."""
+        self[name] = attributes
+
+
+def options() -> str:
+    """Every option of the plugin."""
+    noted = Options()
+    plugin.pytest_addoption(cast("pytest.Parser", noted))
+    rows = (
+        (f"`{name} {said['metavar']}`" if "metavar" in said else f"`{name}`", said["help"])
+        for name, said in noted.items()
+    )
+    return _table(("option", "meaning"), rows)
+
+
+def described_fixtures() -> str:
+    """Every fixture, and what can be done with the one that is an object."""
+    described = (f"### `{name}`\n\n{inspect.getdoc(getattr(fixtures, name))}\n" for name in plugin.__all__)
+    methods = (f".. automethod:: pytest_modelbudget.fixtures.ModelBudget.{name}" for name in ("__call__", "measure"))
+    return "\n".join((*described, "```{eval-rst}", *methods, "```\n"))
+
+
+def marker() -> str:
+    """The marker, and its arguments."""
+    call, _, text = plugin.MARKER.partition(": ")
+    return f"### `@pytest.mark.{call}`\n\n{_sentence(text)}\n"
+
+
+# -- docstrings and Markdown
+
+
+def _first_paragraph(docstring: str | None) -> str:
+    return _sentence(inspect.cleandoc(docstring or "").partition("\n\n")[0])
+
+
+def _sentence(text: str) -> str:
+    """A text in one line."""
+    text = " ".join(text.split())
+    return text[:1].upper() + text[1:]
+
+
+def _attributes(documented: type) -> dict[str, str]:
+    """The section ``Attributes:`` of a class's docstring."""
+    _, _, section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes:\n")
+    found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)
+    return {name: _sentence(text) for name, text in found}
+
+
+def _quoted(strings: Iterable[str]) -> str:
+    return ", ".join(f'`"{each}"`' for each in strings)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    lines = [head, ("---",) * len(head), *rows]
+    return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)

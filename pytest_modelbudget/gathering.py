@@ -24,12 +24,13 @@ class _Found:
     """What the last attempt of one test found.
 
     Attributes:
-        order: what tests are sorted by: models of pyproject.toml first, each file from its top; so that a report does
-            not depend on the order in which tests ran, nor on which worker ran them.
+        order: what tests are sorted by: models of pyproject.toml first, those of the root before those of packages,
+            each file from its top; so that a report depends neither on the order in which tests ran, nor on which
+            worker ran them.
         unmeasured: why its model could not be measured; else empty.
     """
 
-    order: tuple[bool, str, int, str]
+    order: tuple[bool, int, str, int, str]
     verdicts: list[Verdict] = field(default_factory=list)
     unmeasured: str = ""
     is_incomplete: bool = False
@@ -72,7 +73,8 @@ class Gathering:
             carried = {**carried, "kind": "unmeasured", "text": report.longreprtext}
         if not carried:
             return
-        order = (not path.endswith("pyproject.toml"), path, line or 0, report.nodeid)
+        is_test = not path.endswith("pyproject.toml")
+        order = (is_test, 0 if is_test else path.count("/"), path, line or 0, report.nodeid)
         found = self._found.setdefault(report.nodeid, _Found(order))
         if carried.get("verdicts"):
             from pytest_modelbudget.budget import Verdict

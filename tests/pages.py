@@ -3,7 +3,7 @@
 - A block whose first line is a comment with a path (``# models.py``) is that file, in the page's folder.
 - A ``console`` block is commands after ``$``, each with the output that the page shows. A line ``...`` stands for any
   lines. What differs between any two runs (times, dates, ids of commits, the folder) is not compared.
-- ``pip`` is not run; what it installs has to be this package, with extras that it has.
+- An ``sh`` block installs, and is not run; what it installs has to be this package, with extras that it has.
 """
 
 from __future__ import annotations

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.pyproject import parse
 from tests.pages import blocks_of, is_as_shown, run, to_show
 
@@ -25,7 +26,10 @@ else:
 yaml = pytest.importorskip("yaml")
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [
+    *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
+    *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "_generated"),
+]
 EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
 WRITES = os.environ.get("MODELBUDGET_WRITE_PAGES") == "1"
 
@@ -39,7 +43,11 @@ def test_a_snippet_is_well_formed(page: Path) -> None:
     for block in blocks_of(page):
         where = f"{_id(page)}:{block.line}"
         assert block.language in CHECKS, f"{where}: {block.language}"
-        CHECKS[block.language](block.text)
+        try:
+            CHECKS[block.language](block.text)
+        except SettingsError as error:
+            # A mistake that a page shows is followed by what is said of it.
+            assert str(error) in page.read_text(encoding="utf-8"), f"{where}: {error}"
 
 
 def _is_python(text: str) -> None:
@@ -62,6 +70,8 @@ def _is_console(text: str) -> None:
 
 def _installs_what_there_is(text: str) -> None:
     for line in text.splitlines():
+        if line == "nox" or line.startswith("python3 -m venv"):
+            continue  # what .ci/run does itself
         found = re.fullmatch(r"pip install '?pytest-modelbudget(?:\[([\w,]+)\])?'?", line)
         assert found, line
         assert EXTRAS.issuperset((found[1] or "test").split(","))
@@ -88,7 +98,8 @@ def test_commands_print_what_the_page_shows(page: Path, tmp_path: Path, monkeypa
     folder = tmp_path / "project"
     prepared = Path(__file__).parent / "pages" / page.stem
     if prepared.is_dir():
-        shutil.copytree(prepared, folder)
+        shutil.copytree(prepared, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        assert not run("sh prepare.sh", folder)
     else:
         folder.mkdir()
     for number in range(len(list(blocks_of(page)))):
@@ -106,8 +117,6 @@ def _play(number: int, page: Path, folder: Path) -> None:
     line = block.line
     for command, shown in block.commands:
         line += 1
-        if command.startswith(("python3 -m venv", "pip ", "nox")):
-            continue
         actual = run(command, folder)
         if WRITES and not is_as_shown(shown, actual):
             shown_now = to_show(actual)

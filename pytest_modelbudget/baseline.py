@@ -104,8 +104,10 @@ def from_bytes(data: bytes, shown: str) -> Recorded:
 def _from_plain(plain: Any, shown: str) -> Recorded:
     if not isinstance(plain, dict) or "schema" not in plain:
         raise ValueError("it is no baseline")
-    if plain["schema"] != SCHEMA:
-        raise BaselineError(f"{shown} is of schema {plain['schema']}, and this version reads schema {SCHEMA}")
+    if type(plain["schema"]) is not int or plain["schema"] != SCHEMA:
+        raise BaselineError(
+            f"{shown} is of schema {json.dumps(plain['schema'])}, and this version reads schema {SCHEMA}"
+        )
     _check_keys(plain, {"cases", "counter", "model", "schema"})
     model, counter = plain["model"], plain["counter"]
     if {type(model), type(counter)} != {str}:
@@ -123,6 +125,9 @@ def _profile(plain: Any, model: str, case: str, counter: str) -> Profile:
     layers = layers_from_plain(plain["layers"])
     if len(layers) != len(plain["layers"]):
         raise ValueError(f'two layers of the case "{case}" have one name')
+    for key, total in totals.items():
+        if type(total) is not int or total < 0:
+            raise ValueError(f'{key} of the case "{case}" cannot be {json.dumps(total)}')
     profile = Profile(layers, totals["peak_memory"], model, case, counter, plain["mode"])
     for key, total in profile.totals().items():
         # Git can merge two recordings line by line into one that nobody recorded.
@@ -191,9 +196,9 @@ class Baseline:
         """The names of the cases in a file, as it is written here; empty where it cannot be read."""
         try:
             data = (self.folder / file).read_bytes()
-        except OSError:
+            return [json.loads(name) for name in _CASE_LINE.findall(data)]
+        except (OSError, ValueError):
             return []
-        return [json.loads(name) for name in _CASE_LINE.findall(data)]
 
     def model_of(self, file: str) -> str:
         """The model that is recorded in a file.

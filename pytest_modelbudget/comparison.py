@@ -98,7 +98,8 @@ class Comparison:
         note = f"compared with {found.source} there" if found.is_measured else found.problem
         base = self._revision(settings).commit if self._base and found.profile is not None else ""
         folder = self.folder(settings)
-        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note)
+        package = "" if settings is None else posixpath.dirname(settings.shown)
+        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note, package=package)
 
     def _find_recorded(self, folder: str, profile: Profile, has_growth: bool) -> Found:
         recorded = self._recorded(folder, profile.model)

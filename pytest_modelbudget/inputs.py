@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +20,12 @@ INTEGERS: Mapping[str, range] = {
     "uint8": range(2**8),
 }
 """The integer dtypes and the values that each can hold."""
+_LARGEST: Mapping[str, float] = {
+    **dict.fromkeys(("float32", "complex64"), (2 - 2**-23) * 2.0**127),
+    "float16": (2 - 2**-10) * 2.0**15,
+    "bfloat16": (2 - 2**-7) * 2.0**127,
+}
+"""The largest finite value of the dtypes that hold less than Python does."""
 DTYPES = (*FLOATING, *INTEGERS, "bool", *COMPLEX)
 
 _TENSOR_KEYS = ("shape", "dtype", "low", "high", "fill")
@@ -253,6 +260,9 @@ def _range(value: dict[str, object], dtype: str) -> tuple[int, int]:
         raise Mistake(f"is {shown(high)}; it must be above low, which is {shown(low)}", ("high",))
     if low not in INTEGERS[dtype]:
         raise Mistake(f"is {shown(low)}, which no {dtype} can hold", ("low",))
+    if high not in INTEGERS["int64"]:
+        # PyTorch reads the end of the range, too, as an int64.
+        raise Mistake(f"is {shown(high)}; it is at most {INTEGERS['int64'].stop - 1}", ("high",))
     if high - 1 not in INTEGERS[dtype]:
         raise Mistake(f"is {shown(high)}, and no {dtype} can hold {shown(high - 1)}", ("high",))
     return low, high
@@ -271,9 +281,10 @@ def _fill(value: object, dtype: str | None) -> bool | int | float:
     if isinstance(value, float):
         if dtype in INTEGERS:
             raise Mistake(f'must be an integer, as dtype is "{dtype}"; not {shown(value)}', ("fill",))
-        return value
-    if value not in INTEGERS.get(dtype or "", INTEGERS["int64"]):
+    elif value not in INTEGERS.get(dtype or "", INTEGERS["int64"]):
         raise Mistake(f"is {shown(value)}, which no {dtype if dtype in INTEGERS else 'tensor'} can hold", ("fill",))
+    if _LARGEST.get(dtype or "", math.inf) < abs(value) < math.inf:
+        raise Mistake(f"is {shown(value)}, which no {dtype} can hold", ("fill",))
     return value
 
 

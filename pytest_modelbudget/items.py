@@ -12,6 +12,7 @@ from pytest_modelbudget.outcome import measuring, raise_if_over, record
 from pytest_modelbudget.progress import busy
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import case_id
+from pytest_modelbudget.settings import DEFAULT_CASE
 
 if TYPE_CHECKING:
     from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
@@ -76,6 +77,6 @@ class ModelItem(pytest.Item):
         return session.judge(self.parent.settings, self.model, self.case)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the model stands."""
-        line = self.model.place.line
+        """Where the case stands."""
+        line = (self.model if self.case.name == DEFAULT_CASE else self.case).place.line
         return self.path, None if line is None else line - 1, self.name

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import fields
-from functools import lru_cache, partial
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, NoReturn, TypeVar
 
 from pytest_modelbudget.collector import without_collecting
 from pytest_modelbudget.profile import Layer
@@ -29,6 +29,10 @@ _SORTED = tuple(
 _KINDS = {
     **{key: type(value) for key, value in _EMPTY.items()},
     **dict.fromkeys(("input_shape", "output_shape", "dtypes", "shared_with"), list),
+}
+_ITEMS = {
+    **dict.fromkeys(("input_shape", "output_shape"), frozenset({int})),
+    **dict.fromkeys(("dtypes", "shared_with"), frozenset({str})),
 }
 _new: Callable[[type[Layer]], Layer] = object.__new__
 
@@ -56,7 +60,20 @@ def parse_layers(text: str, find: Callable[[Any], T]) -> T:
         ValueError: the text is no JSON, or ``find`` says so.
     """
     with without_collecting():
-        return find(json.loads(text))
+        return find(json.loads(text, object_pairs_hook=_once, parse_float=_refused, parse_constant=_refused))
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON; of a key that it has twice, as after a merge, nobody knows which value holds."""
+    table = dict(pairs)
+    if len(table) != len(pairs):
+        twice = next(key for at, (key, _) in enumerate(pairs) if key in dict(pairs[:at]))
+        raise ValueError(f"the key {_encode(twice)} stands there twice")
+    return table
+
+
+def _refused(number: str) -> NoReturn:
+    raise ValueError(f"{number} is no integer")
 
 
 def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
@@ -66,9 +83,8 @@ def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
         ValueError: a row is no layer; the message says which and why.
     """
     layers: dict[str, Layer] = {}
-    # Few shapes and dtypes differ: each is checked once.
-    numbers, words = lru_cache(4096)(partial(_checked, int)), lru_cache(4096)(partial(_checked, str))
-    tuples = {"input_shape": numbers, "output_shape": numbers, "dtypes": words, "shared_with": words}
+    # Few shapes and dtypes differ: each is kept once.
+    kept: dict[tuple[Any, ...], tuple[Any, ...]] = {}
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict) or "name" not in row or "type" not in row:
             raise ValueError(f"layer {number} has no name or no type")
@@ -78,7 +94,12 @@ def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
                 wrong = "unknown key" if kind is None else f"it cannot be {_encode(value)}"
                 raise ValueError(f"layer {number}: {key}: {wrong}")
             if kind is list:
-                row[key] = tuples[key](tuple(value))
+                if not _ITEMS[key].issuperset(map(type, value)):
+                    raise ValueError(f"layer {number}: {key}: it cannot be {_encode(value)}")
+                items = tuple(value)
+                row[key] = kept.setdefault(items, items)
+            elif (kind is int and value < 0) or (kind is dict and not all(map(_is_count, value.values()))):
+                raise ValueError(f"layer {number}: {key}: it cannot be {_encode(value)}")
         layer = layers[row["name"]] = _new(Layer)
         # What Layer(**row) does, in a third of the time: a file may hold 100,000.
         layer.__dict__.update(_EMPTY)
@@ -86,7 +107,5 @@ def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
     return layers
 
 
-def _checked(kind: type, items: tuple[Any, ...]) -> tuple[Any, ...]:
-    if any(type(item) is not kind for item in items):
-        raise ValueError(f"{_encode(list(items))} is no list of {'integers' if kind is int else 'strings'}")
-    return items
+def _is_count(value: object) -> bool:
+    return type(value) is int and value >= 0

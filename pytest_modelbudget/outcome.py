@@ -20,7 +20,7 @@ from pytest_modelbudget.errors import (
     UncountedWarning,
     users_traceback,
 )
-from pytest_modelbudget.session import case_id
+from pytest_modelbudget.report.verdicts import name_of
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -45,8 +45,7 @@ def forget(item: pytest.Item) -> None:
 
 
 def _properties(verdict: Verdict) -> list[tuple[str, object]]:
-    name = case_id(verdict.profile.model, verdict.profile.case)
-    return [(f"{name} {key}", value) for key, value in verdict.profile.totals().items()]
+    return [(f"{name_of(verdict)} {key}", value) for key, value in verdict.profile.totals().items()]
 
 
 def recorded(item: pytest.Item) -> list[Verdict]:

@@ -2,6 +2,8 @@
 
 Tests marked `sweep` measure all of something large, and run with `-m sweep` alone; those marked `needs_torch` measure a
 model, and all others have to run where torch is not installed.
+
+`--hypothesis-profile=thorough` tries a hundred times as many examples of each property.
 """
 
 from __future__ import annotations
@@ -9,10 +11,11 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 # A busy machine is no failure.
-settings.register_profile("patient", settings(), deadline=None)
+settings.register_profile("patient", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("thorough", settings.get_profile("patient"), max_examples=10_000)
 settings.load_profile("patient")
 
 HAS_TORCH = find_spec("torch") is not None

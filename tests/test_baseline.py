@@ -199,7 +199,22 @@ def test_a_long_name_is_cut_and_still_its_own() -> None:
         (TEXT.replace('"params": 12, ', '"params": "12", ').encode(), r"layer 2: params: it cannot be"),
         (TEXT.replace('"calls": 1, "input', '"call": 1, "input').encode(), "layer 1: call: unknown key"),
         (TEXT.replace("[2, 4]", "[2, [4]]").encode(), "b.json is broken: "),
-        (TEXT.replace("[2, 4]", '[2, "4"]').encode(), "is no list of integers"),
+        (TEXT.replace("[2, 4]", '[2, "4"]').encode(), "input_shape: it cannot be"),
+        (TEXT.replace("[2, 4]", "[true, 4]").encode(), r"layer 1: input_shape: it cannot be \[true, 4\]"),
+        (TEXT.replace("[2, 4]", "[2.0, 4]").encode(), "2.0 is no integer"),
+        (TEXT.replace('"calls": 1, "input', '"calls": -1, "input').encode(), "layer 1: calls: it cannot be -1"),
+        (TEXT.replace('"type": "Net"', '"type": "Net", "uncounted": {"op": "1"}').encode(), "layer 1: uncounted: it"),
+        (
+            TEXT.replace('"peak_memory": 104,\n', '"peak_memory": null,\n').encode(),
+            'peak_memory of the case "default" can',
+        ),
+        (TEXT.replace('"peak_memory": 104,\n', '"peak_memory": -1,\n').encode(), "cannot be -1"),
+        (TEXT.replace('"peak_memory": 104,\n', '"peak_memory": NaN,\n').encode(), "NaN is no integer"),
+        (TEXT.replace('"schema": 1', '"schema": true').encode(), "is of schema true"),
+        (
+            TEXT.replace('"macs": 24,\n', '"macs": 23,\n        "macs": 24,\n').encode(),
+            'the key "macs" stands there twice',
+        ),
         (TEXT.replace('"name": "fc"', '"name": ""').encode(), "two layers of the case"),
         (b"<<<<<<< HEAD\n" + TEXT.encode(), "b.json holds both sides of a merge conflict"),
         (TEXT.replace("  },\n", "  },\n>>>>>>> theirs\n").encode(), "both sides of a merge conflict"),
@@ -218,6 +233,12 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     with contextlib.suppress(BaselineError):
         recorded = from_bytes(data, "b.json")
         assert from_bytes(to_text(recorded).encode(errors="backslashreplace"), "b.json") == recorded
+
+
+def test_a_file_whose_cases_have_no_names_has_no_cases(baseline: Baseline) -> None:
+    baseline.folder.mkdir()
+    (baseline.folder / "net.json").write_bytes(TEXT.replace('"default"', r'"\q"').encode())
+    assert baseline.cases("net.json") == []
 
 
 def test_a_broken_file_is_replaced_when_recording(baseline: Baseline) -> None:

@@ -194,6 +194,9 @@ def test_infinity_may_fill_a_float_tensor() -> None:
         ),
         ({"shape": [1], "fill": 256, "dtype": "uint8"}, ("fill",), "is 256, which no uint8 can hold"),
         ({"shape": [1], "fill": 2**70}, ("fill",), "which no tensor can hold"),
+        ({"shape": [1], "fill": 65505, "dtype": "float16"}, ("fill",), "is 65505, which no float16 can hold"),
+        ({"shape": [1], "fill": -3.5e38, "dtype": "complex64"}, ("fill",), "is -3.5e+38, which no complex64 can hold"),
+        ({"shape": [1], "high": 2**63}, ("high",), "it is at most 9223372036854775807"),
     ],
 )
 def test_what_describes_no_inputs_is_refused_with_its_path(

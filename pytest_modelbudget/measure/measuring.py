@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from typing import Any
 
 import torch
@@ -22,6 +23,10 @@ from pytest_modelbudget.measure.weights import Weights, dtype_name, weigh
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Layer, Profile
 
+_NORMS = (
+    *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
+    *(nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.LayerNorm, nn.GroupNorm),
+)
 _MODES = ("eval", "train")
 _RUNS = ("auto", "abstract", "real")
 
@@ -149,9 +154,19 @@ def _spec(module: nn.Module) -> str:
     if type(module).extra_repr is nn.Module.extra_repr:
         return ""
     try:
-        return str(module.extra_repr())
+        spec = str(module.extra_repr())
     except Exception:
         return ""
+    return _without_usual_bias(spec) if isinstance(module, _NORMS) else spec
+
+
+def _without_usual_bias(spec: str) -> str:
+    """The description of a norm without a bias that is there as it is by default.
+
+    Newer versions of PyTorch say so and older ones do not, and what one records another has to compare with.
+    """
+    affine = re.search(r"affine=(True|False)", spec)
+    return spec.replace(f", bias={affine[1]}", "") if affine else spec
 
 
 def _require(name: str, value: object, allowed: tuple[str, ...]) -> None:

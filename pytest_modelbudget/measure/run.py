@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import sys
 from collections.abc import Iterable
 from typing import Any
 
@@ -47,6 +49,7 @@ class Recorder(TorchDispatchMode):
         self._counting = counting
         self._costs: dict[Any, tuple[int, int, str]] = {}
         self._counted: dict[Any, bool | str] = {}
+        self._modules = len(sys.modules)
 
     # PyTorch asks for this before it hands over operations that take functions.
     supports_higher_order_operators = True
@@ -60,6 +63,15 @@ class Recorder(TorchDispatchMode):
     def needed(self) -> list[str]:
         """The operations that asked for elements that were not there."""
         return self.propagation.needed if self.propagation is not None else []
+
+    def settle(self) -> None:
+        """Free what an import keeps alive: `torch.fx`, for one, keeps the frames that led to it in a cycle.
+
+        Their tensors would be alive in the first measurement of a process, and in no other.
+        """
+        if len(sys.modules) != self._modules:
+            self._modules = len(sys.modules)
+            gc.collect(0)
 
     def note_failure(self, row: Row, error: BaseException) -> None:
         """Remember the innermost module that an exception comes out of; it is told of by the outer ones too."""
@@ -77,6 +89,7 @@ class Recorder(TorchDispatchMode):
             return out
         if not self._counting and self.propagation is not None:
             return self.propagation.call(func, args, kwargs)[1]
+        self.settle()
         counted = self._counted.get(func)
         if counted is None:
             counted = self._counted[func] = _is_counted(func)

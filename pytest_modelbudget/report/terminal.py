@@ -26,6 +26,7 @@ from pytest_modelbudget.report.verdicts import (
     what_is_limited,
 )
 from pytest_modelbudget.report.words import percent
+from pytest_modelbudget.session import case_id
 from pytest_modelbudget.settings import DEFAULT_CASE
 from pytest_modelbudget.units import format_apart, format_quantity
 
@@ -40,7 +41,8 @@ _FULL, _PARTS = "█", ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")
 def breach_summary(verdict: Verdict, test: str = "") -> str:
     """One line: each broken limit's metric, measured value and limit, after the model where ``test`` is not its id."""
     name = name_of(verdict)
-    named = name == test or test.endswith(f"::{name}")
+    own_name = case_id(verdict.profile.model, verdict.profile.case)
+    named = name == test or test.endswith(f"::{own_name}")
     return ("" if named else f"{name}: ") + "; ".join(in_short(check) for check in verdict.breaches)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -105,3 +108,24 @@ def test_a_layer_knows_the_peak_while_it_ran() -> None:
     assert profile.peak_memory == profile.layers["wide"].peak_memory == 21 * KIB
     # The input, the clone and the sum.
     assert profile.layers["narrow"].peak_memory == 3 * KIB
+
+
+class Importing(nn.Module):
+    """Imports a module where it runs, which keeps the frames that led to it, as PyTorch's compiler does."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = x + 1
+        importlib.import_module("keeps_its_frames")
+        return y[:1].clone()
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_an_import_keeps_nothing_alive(run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys\ndef keep():\n    frame = sys._getframe()\nkeep()\n"
+    (tmp_path / "keeps_its_frames.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "keeps_its_frames", raising=False)
+    model = nn.Sequential(Importing(), nn.ReLU(), nn.ReLU())
+    first = measure(model, (256, 4), run=run)
+    assert "keeps_its_frames" in sys.modules
+    assert measure(model, (256, 4), run=run) == first

@@ -13,16 +13,7 @@ from tests.networks import recorded, with_block, with_classes
 
 
 def text(profiles: list[Profile]) -> str:
-    return to_text(Recorded("net", "aten", {profile.case: undescribed(profile) for profile in profiles}))
-
-
-def undescribed(profile: Profile) -> Profile:
-    """Without the words in which a norm describes itself, which differ between versions of torch."""
-    layers = {
-        name: replace(layer, spec="") if layer.type == "BatchNorm2d" else layer
-        for name, layer in profile.layers.items()
-    }
-    return replace(profile, layers=layers)
+    return to_text(Recorded("net", "aten", {profile.case: profile for profile in profiles}))
 
 
 def measured(block: type[BasicBlock | Bottleneck], blocks: list[int], classes: int) -> list[Profile]:

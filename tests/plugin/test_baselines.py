@@ -78,7 +78,7 @@ def test_growth_fails_with_what_changed_and_how_to_accept_it(project: MakeProjec
     result.stdout.fnmatch_lines(
         [
             "perceptron is over budget",
-            "  params: 65 is over the limit of 59 (1.72% growth allowed) by 6 (10.2%); baseline 58, +7 (+12.1%)",
+            "  params: 65 is over the limit of 59 (2% growth allowed) by 6 (10.2%); baseline 58, +7 (+12.1%)",
             "",
             "What changed since budgets/perceptron.json:",
             "  layer              params  macs  change",
@@ -92,7 +92,7 @@ def test_growth_fails_with_what_changed_and_how_to_accept_it(project: MakeProjec
             "accept       pytest pyproject.toml::perceptron --modelbudget-update",
             "every layer  pytest pyproject.toml::perceptron -vv",
             "perceptron  params growth        65     59  ██████████  110%  +12.1%",
-            "FAILED pyproject.toml::perceptron - params 65 > 59 (1.72% growth allowed)",
+            "FAILED pyproject.toml::perceptron - params 65 > 59 (2% growth allowed)",
         ]
     )
     result.stdout.no_fnmatch_line("*cost most*")

@@ -228,3 +228,13 @@ def test_xdist_gives_the_same_verdict(project: MakeProject) -> None:
         ]
     )
     assert result.ret == 1
+
+
+@pytest.mark.needs_torch
+def test_models_of_one_name_in_two_packages_are_told_apart(project: MakeProject) -> None:
+    made = project(WITHIN)
+    package = made.mkdir("package")
+    package.joinpath("pyproject.toml").write_text(WITHIN.replace("models:", "its_models:"))
+    package.joinpath("its_models.py").write_text(made.path.joinpath("models.py").read_text())
+    result = made.runpytest("-q")
+    result.stdout.fnmatch_lines(["perceptron ok *", "package/perceptron ok *"])

@@ -167,8 +167,9 @@ def test_the_last_attempt_of_a_test_is_what_counts(project: MakeProject) -> None
     report = json.loads((made.path / "report.json").read_text())
     assert [each["totals"]["params"] for each in report["models"]] == [58]
     junit = (made.path / "junit.xml").read_text()
-    # Each attempt is a test case of its own there.
-    assert [junit.count(f' params" value="{params}"') for params in (65, 58)] == [1, 1]
+    # With newer versions of pytest and the plugin each attempt is a test case of its own there.
+    cases = junit.count("<testcase ")
+    assert [junit.count(f' params" value="{params}"') for params in (65, 58)] == [cases - 1, 1]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="no such signal")
@@ -180,9 +181,7 @@ def test_a_factory_that_hangs_is_an_error_after_its_time(project: MakeProject) -
     made = project(settings, hanging=hanging, conftest=loaded)
     result = run(made, "--timeout", "5", "--modelbudget-json", "report.json", plugins=("timeout",))
     assert {key: result.parseoutcomes()[key] for key in OUTCOMES} == {"passed": 3, "failed": 1, "errors": 2}
-    result.stdout.fnmatch_lines(
-        ["could not measure: pyproject.toml:*: Timeout (>5.0s) from pytest-timeout.", '  File "*hanging.py"*']
-    )
+    result.stdout.fnmatch_lines(["could not measure: pyproject.toml:*: Timeout *>5.0s*", '  File "*hanging.py"*'])
     result.stdout.no_fnmatch_line("*pytest_modelbudget/*")
     report = json.loads((made.path / "report.json").read_text())
     assert [each["test"] for each in report["unmeasured"]] == ["pyproject.toml::broken", "pyproject.toml::hangs"]

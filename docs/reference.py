@@ -44,7 +44,7 @@ _TAKES: Mapping[object, str] = {
     schema.Factory: '`"module:callable"`',
     schema.Folder: "the path of a folder",
     InputSpec: "[inputs](#inputs)",
-    Limit: "a [limit](#limits)",
+    Limit: "[limit](#limits)",
     schema.Limits: "a table, [below](#toolmodelbudgetlimits)",
     dict[schema.ModelName, schema.Model]: "tables, [below](#toolmodelbudgetmodelsname)",
     dict[schema.CaseName, schema.Case]: "tables, [below](#toolmodelbudgetmodelsnamecasesname)",

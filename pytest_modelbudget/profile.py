@@ -54,7 +54,7 @@ class Layer:
 
     @property
     def flops(self) -> int:
-        """FLOPs: two for each multiply-accumulate."""
+        """FLOPs, two for each multiply-accumulate."""
         return 2 * self.macs
 
 
@@ -102,12 +102,12 @@ class Profile:
 
     @property
     def macs(self) -> int:
-        """Multiply-accumulates of one forward pass: convolutions, matrix products, attention, recurrent cells."""
+        """Multiply-accumulates of convolutions, matrix products, attention and recurrent cells in one forward pass."""
         return self._total("macs")
 
     @property
     def flops(self) -> int:
-        """FLOPs: two for each multiply-accumulate."""
+        """FLOPs, two for each multiply-accumulate."""
         return 2 * self.macs
 
     @property
@@ -117,7 +117,7 @@ class Profile:
 
     @property
     def uncounted(self) -> dict[str, int]:
-        """Operations that do arithmetic and have no formula: operation to calls."""
+        """The calls of each operation that does arithmetic and has no formula."""
         calls: dict[str, int] = {}
         for layer in self.layers.values():
             for operation, count in layer.uncounted.items():

@@ -102,7 +102,7 @@ class Model(Limits):
 
 @dataclass(kw_only=True)
 class Root:
-    """``[tool.modelbudget]`` itself: what holds for all models, and the models.
+    """The table itself: what holds for all models, and the models.
 
     Attributes:
         counter: what counts the multiply-accumulates.

@@ -10,13 +10,15 @@ from typing import Any
 
 import pytest
 
+import pytest_modelbudget
 from pytest_modelbudget import plugin, schema
 from pytest_modelbudget.cli import parser
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
 from tests.tables import rows_of
 
-REFERENCE = runpy.run_path(str(Path(__file__).parents[1] / "docs" / "reference.py"))
+DOCS = Path(__file__).parents[1] / "docs"
+REFERENCE = runpy.run_path(str(DOCS / "reference.py"))
 PAGES: dict[str, str] = REFERENCE["pages"]()
 TABLES: dict[str, type] = REFERENCE["TABLES"]
 
@@ -107,3 +109,15 @@ def test_the_fixtures_and_the_marker_are_described() -> None:
     for name in plugin.__all__:
         assert f"### `{name}`\n" in PAGES["fixtures.md"]
     assert "### `@pytest.mark.modelbudget(" in PAGES["marker.md"]
+
+
+def test_every_public_name_has_its_place_on_the_page_of_python() -> None:
+    page = (DOCS / "reference" / "python.md").read_text(encoding="utf-8")
+
+    assert set(re.findall(r"^\.\. auto\w+:: (\w+)$", page, re.MULTILINE)) == set(pytest_modelbudget.__all__)
+
+
+def test_every_text_that_is_made_is_included_in_a_page() -> None:
+    pages = "".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+
+    assert set(re.findall(r"{include} \.\./_generated/(.+)", pages)) == PAGES.keys()

@@ -23,6 +23,12 @@ def without_compiler() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
+def _default_device() -> torch.device | None:
+    """The device that was set for all that is made; PyTorch itself tells that of a `with torch.device(...)`, too."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else context.device
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Run the body with fixed random numbers and PyTorch's defaults; then put back what was there.
@@ -37,6 +43,7 @@ def undisturbed() -> Iterator[None]:
     fastpath = torch.backends.mha.get_fastpath_enabled()
     engine = torch.backends.quantized.engine
     dtype = torch.get_default_dtype()
+    made_on = _default_device()
     collecting = gc.isenabled()
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
     with torch.random.fork_rng(devices):
@@ -50,12 +57,17 @@ def undisturbed() -> Iterator[None]:
                 numpy.random.seed(_SEED)
             torch.backends.mha.set_fastpath_enabled(False)
             torch.set_default_dtype(torch.float32)
+            if made_on is not None and made_on.type == "meta":
+                # There is nothing to run on where a model needs real tensors.
+                torch.set_default_device(None)
             gc.disable()
             yield
         finally:
             if collecting:
                 gc.enable()
             torch.set_default_dtype(dtype)
+            if _default_device() != made_on:
+                torch.set_default_device(made_on)
             if torch.backends.quantized.engine != engine:
                 torch.backends.quantized.engine = engine
             torch.backends.mha.set_fastpath_enabled(fastpath)

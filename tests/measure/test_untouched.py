@@ -162,7 +162,7 @@ def test_the_process_is_the_same_afterwards(inputs: Any) -> None:
             random.getstate(),
             str(np.random.get_state()),
             torch.get_default_dtype(),
-            torch._GLOBAL_DEVICE_CONTEXT.device_context,
+            getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None),
             torch.backends.mha.get_fastpath_enabled(),
             torch.is_grad_enabled(),
             gc.isenabled(),

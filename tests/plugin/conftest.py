@@ -41,8 +41,8 @@ class MakeProject(Protocol):
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
     """A function that makes a project with `models.py`."""
-    # Its plugin takes a second of each of these runs.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    # The one takes a second of each of these runs, the other would shuffle them.
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:randomly")
     # These tests may run in CI themselves.
     monkeypatch.delenv("CI", raising=False)
 

@@ -72,7 +72,7 @@ def tables_of(data: bytes) -> dict[str, Any] | None:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:randomly")
     monkeypatch.delenv("CI", raising=False)
     pytester.makepyfile(models=MADE)
     return pytester

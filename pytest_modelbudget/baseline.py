@@ -175,7 +175,8 @@ class Baseline:
         except FileNotFoundError:
             return None
         except OSError as error:
-            raise BaselineError(f"{self.shown_file(model)} cannot be read: {_reason(error)}") from None
+            text = f"{self.shown_file(model)} cannot be read: {_reason(error)}"
+            raise BaselineError(text, can_be_replaced=False) from None
 
     def _decode(self, model: str, data: bytes) -> Recorded:
         shown = self.shown_file(model)
@@ -281,6 +282,8 @@ class Baseline:
         """Keep other processes from changing the folder, where the system can lock one."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise BaselineError(f"the folder {self.shown} cannot be made: there is a file of that name") from None
         except OSError as error:
             raise BaselineError(f"the folder {self.shown} cannot be made: {_reason(error)}") from None
         try:

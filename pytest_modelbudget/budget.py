@@ -69,6 +69,7 @@ class Verdict:
         folder: the folder in which this profile is to be recorded.
         accept: the command that records it.
         note: why a recorded profile is not compared with, where that is no mistake.
+        package: the folder of its project below the root; empty in the root.
     """
 
     profile: Profile
@@ -80,6 +81,7 @@ class Verdict:
     folder: str = ""
     accept: str = ""
     note: str = ""
+    package: str = ""
 
     @property
     def breaches(self) -> tuple[Check, ...]:
@@ -117,7 +119,7 @@ class Verdict:
         )
 
 
-_TEXTS = ("since", "base", "folder", "accept", "note")
+_TEXTS = ("since", "base", "folder", "accept", "note", "package")
 
 
 def check(
@@ -161,9 +163,10 @@ def _check_limits(
     for metric, limit in limits.items():
         measured: int = getattr(profile, metric)
         recorded: int | None = None if baseline is None else getattr(baseline, metric)
-        for bound, value in _bounds(limit, measured if accept_growth else recorded):
+        grown_from = measured if accept_growth else recorded
+        for bound, value in _bounds(limit, grown_from):
             place = (limit.places or {}).get(bound)
-            yield Check(metric, bound, value, measured, layer, recorded, place)
+            yield Check(metric, bound, value, measured, layer, grown_from if bound == "growth" else recorded, place)
 
 
 def _bounds(limit: Limit, recorded: int | None) -> Iterator[tuple[Bound, int]]:

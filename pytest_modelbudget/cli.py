@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from pytest_modelbudget.commands import blame, check, crosscheck, diff, history, init, profile, report, tighten
+from pytest_modelbudget.commands.common import only_answers
 from pytest_modelbudget.errors import ModelBudgetError
 
 _MISTAKE = 4
@@ -46,7 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.add(commands)
     options = parser.parse_args(arguments)
     try:
-        code: int = options.run(options)
+        with only_answers():
+            code: int = options.run(options)
     except ModelBudgetError as error:
         sys.stderr.write(f"modelbudget: {error}\n")
         return _MISTAKE

@@ -91,14 +91,15 @@ class Comparison:
                 found = self._find_at_base(settings, profile, has_growth)
         except BaselineError as error:
             if not self._is_update:
-                hint = "" if self._base else f"\nrecord it again with: {accept}"
-                raise BaselineError(f"{error}{hint}") from None
+                hint = "" if self._base or not error.can_be_replaced else f"\nrecord it again with: {accept}"
+                raise BaselineError(f"{error}{hint}", can_be_replaced=error.can_be_replaced) from None
             found = Found(None)
         verdict = check(profile, limits, layers, found.profile, accept_growth=self._is_update)
         note = f"compared with {found.source} there" if found.is_measured else found.problem
         base = self._revision(settings).commit if self._base and found.profile is not None else ""
         folder = self.folder(settings)
-        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note)
+        package = "" if settings is None else posixpath.dirname(settings.shown)
+        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note, package=package)
 
     def _find_recorded(self, folder: str, profile: Profile, has_growth: bool) -> Found:
         recorded = self._recorded(folder, profile.model)

@@ -35,7 +35,15 @@ class MeasurementError(ModelBudgetError):
 
 
 class BaselineError(ModelBudgetError):
-    """A recorded profile cannot be read, compared with, or written."""
+    """A recorded profile cannot be read, compared with, or written.
+
+    Attributes:
+        can_be_replaced: whether recording again mends it.
+    """
+
+    def __init__(self, message: str, *, can_be_replaced: bool = True) -> None:
+        super().__init__(message)
+        self.can_be_replaced = can_be_replaced
 
 
 class GitError(ModelBudgetError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Generator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,32 +19,68 @@ DESELECTED = "modelbudget_deselected"
 """Under what a worker of pytest-xdist says how many tests it left out."""
 
 
+@dataclass
+class _Found:
+    """What the last attempt of one test found.
+
+    Attributes:
+        order: what tests are sorted by: models of pyproject.toml first, each file from its top; so that a report does
+            not depend on the order in which tests ran, nor on which worker ran them.
+        unmeasured: why its model could not be measured; else empty.
+    """
+
+    order: tuple[bool, str, int, str]
+    verdicts: list[Verdict] = field(default_factory=list)
+    unmeasured: str = ""
+    is_incomplete: bool = False
+
+
 class Gathering:
     """A plugin that gathers verdicts from the reports of tests, records them, and writes the end-of-run summary."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._project = config.stash[PROJECT]
-        self._found: dict[str, list[Verdict]] = {}
-        self._not_measured: list[tuple[str, str]] = []
-        self._places: dict[str, int] = {}
+        self._found: dict[str, _Found] = {}
         self._left_out: str = self._project.narrowed_by
         self._nothing_checked = False
         self._is_mistaken = False
         self._notes: list[str] = []
         self._problems: list[str] = []
 
+    @property
+    def _in_order(self) -> list[_Found]:
+        return sorted(self._found.values(), key=lambda found: found.order)
+
+    @property
+    def _verdicts(self) -> list[Verdict]:
+        return [verdict for found in self._in_order for verdict in found.verdicts]
+
+    @property
+    def _unmeasured(self) -> list[tuple[str, str]]:
+        return [(found.order[-1], found.unmeasured) for found in self._in_order if found.unmeasured]
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the verdicts that a report carries."""
-        found: dict[str, Any] = getattr(report, "modelbudget", {})
-        if found.get("verdicts"):
+        carried: dict[str, Any] = getattr(report, "modelbudget", {})
+        if report.when == "setup":
+            # A plugin may run a test again; what an earlier attempt found is of no use then.
+            self._found.pop(report.nodeid, None)
+        path, line, _ = report.location
+        if report.failed and not carried.get("kind") and path.endswith("pyproject.toml"):
+            # Its worker died, so that nobody could say more.
+            carried = {**carried, "kind": "unmeasured", "text": report.longreprtext}
+        if not carried:
+            return
+        order = (not path.endswith("pyproject.toml"), path, line or 0, report.nodeid)
+        found = self._found.setdefault(report.nodeid, _Found(order))
+        if carried.get("verdicts"):
             from pytest_modelbudget.budget import Verdict
 
-            self._found.setdefault(report.nodeid, []).extend(map(Verdict.from_plain, found["verdicts"]))
-        if found.get("kind") == "unmeasured":
-            self._not_measured.append((report.nodeid, found["text"]))
-        if found.get("is_incomplete"):
-            self._left_out = self._left_out or f"{report.nodeid} did not pass, and may measure more"
+            found.verdicts += map(Verdict.from_plain, carried["verdicts"])
+        if carried.get("kind") == "unmeasured":
+            found.unmeasured = carried["text"]
+        found.is_incomplete = found.is_incomplete or carried.get("is_incomplete", False)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note what could not be collected; a mistake in a pyproject.toml ends the run with exit code 4."""
@@ -51,24 +88,6 @@ class Gathering:
             self._left_out = self._left_out or f"{report.nodeid} could not be collected"
             if report.nodeid.rpartition("/")[2] == "pyproject.toml":
                 self._is_mistaken = True
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_xdist_node_collection_finished(self, ids: list[str]) -> None:
-        """Keep the order of the tests, which all workers of pytest-xdist collect alike and end as it happens."""
-        self._places = {test: place for place, test in enumerate(ids)}
-
-    def _place(self, test: str) -> int:
-        return self._places.get(test, 0)
-
-    @property
-    def _verdicts(self) -> list[Verdict]:
-        """All verdicts, in the order of the tests."""
-        return [verdict for test in sorted(self._found, key=self._place) for verdict in self._found[test]]
-
-    @property
-    def _unmeasured(self) -> list[tuple[str, str]]:
-        """The tests whose model could not be measured, and why, in their order."""
-        return sorted(self._not_measured, key=lambda each: self._place(each[0]))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object) -> None:
@@ -103,6 +122,9 @@ class Gathering:
             self._left_out = self._left_out or "it stopped before its end"
         if self._project.deselected:
             self._left_out = self._left_out or "tests were deselected"
+        for found in self._in_order:
+            if found.is_incomplete:
+                self._left_out = self._left_out or f"{found.order[-1]} did not pass, and may measure more"
         if self._project.is_update:
             self._record()
         self._look_for_stale()

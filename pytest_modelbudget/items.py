@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from pytest_modelbudget.outcome import raise_if_over, record
+from pytest_modelbudget.outcome import measuring, raise_if_over, record
 from pytest_modelbudget.progress import busy
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import case_id
+from pytest_modelbudget.settings import DEFAULT_CASE
 
 if TYPE_CHECKING:
     from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
@@ -62,7 +63,7 @@ class ModelItem(pytest.Item):
 
     def setup(self) -> None:
         """Measure."""
-        with busy(self.config, self.name):
+        with busy(self.config, self.name), measuring(self.model.place):
             self._judge()
 
     def runtest(self) -> None:
@@ -76,6 +77,6 @@ class ModelItem(pytest.Item):
         return session.judge(self.parent.settings, self.model, self.case)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where the model stands."""
-        line = self.model.place.line
+        """Where the case stands."""
+        line = (self.model if self.case.name == DEFAULT_CASE else self.case).place.line
         return self.path, None if line is None else line - 1, self.name

@@ -15,7 +15,7 @@ from pytest_modelbudget.errors import ModelBudgetError, SettingsError
 from pytest_modelbudget.items import ModelItem
 from pytest_modelbudget.limit import Limit, Limits, Place, merge, parse_limit
 from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.outcome import raise_if_over, record, recorded
+from pytest_modelbudget.outcome import measuring, raise_if_over, record, recorded
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.session import find
@@ -74,7 +74,8 @@ def measure_marked(item: pytest.Item) -> None:
     """
     if not isinstance(item, ModelItem):
         item.stash[_DESCRIBED] = 0
-        item.stash[_MARKED] = [_judge(item, marked) for marked in _markers(item) if marked.has_model]
+        with measuring("@pytest.mark.modelbudget"):
+            item.stash[_MARKED] = [_judge(item, marked) for marked in _markers(item) if marked.has_model]
 
 
 def check_marked(item: pytest.Item) -> None:

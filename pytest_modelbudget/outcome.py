@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,12 +14,13 @@ from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.errors import (
     BaselineError,
     BudgetExceeded,
+    MeasurementError,
     ModelBudgetError,
     SettingsError,
     UncountedWarning,
     users_traceback,
 )
-from pytest_modelbudget.session import case_id
+from pytest_modelbudget.report.verdicts import name_of
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -31,13 +33,40 @@ _WIDTH = 100
 def record(item: pytest.Item, verdict: Verdict) -> None:
     """Keep a verdict for the report of the test that it was found in, and what was measured for JUnit's file."""
     item.stash.setdefault(_VERDICTS, []).append(verdict)
-    name = case_id(verdict.profile.model, verdict.profile.case)
-    item.user_properties += ((f"{name} {key}", value) for key, value in verdict.profile.totals().items())
+    item.user_properties += _properties(verdict)
+
+
+def forget(item: pytest.Item) -> None:
+    """Drop what an earlier attempt of a test found: a plugin may run a test again."""
+    for verdict in item.stash.get(_VERDICTS, []):
+        old = _properties(verdict)
+        item.user_properties[:] = [each for each in item.user_properties if each not in old]
+    item.stash[_VERDICTS] = []
+
+
+def _properties(verdict: Verdict) -> list[tuple[str, object]]:
+    return [(f"{name_of(verdict)} {key}", value) for key, value in verdict.profile.totals().items()]
 
 
 def recorded(item: pytest.Item) -> list[Verdict]:
     """The verdicts kept for a test."""
     return item.stash.get(_VERDICTS, [])
+
+
+@contextmanager
+def measuring(what: object) -> Iterator[None]:
+    """A failure that another plugin raises while a model is measured, as for taking too long, is one of measuring.
+
+    Args:
+        what: what is measured, as the message calls it.
+
+    Raises:
+        MeasurementError: there was such a failure.
+    """
+    try:
+        yield
+    except pytest.fail.Exception as error:
+        raise MeasurementError(f"{what}: {error}") from error
 
 
 def raise_if_over(item: pytest.Item, verdict: Verdict) -> None:

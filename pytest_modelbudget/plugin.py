@@ -117,6 +117,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.config.stash[PROJECT].is_used:
+        from pytest_modelbudget.outcome import forget
+
+        forget(item)
     if any(item.iter_markers("modelbudget")):
         from pytest_modelbudget.marker import measure_marked
 

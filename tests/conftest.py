@@ -1,9 +1,14 @@
-"""For all tests: no deadlines, and tests marked `sweep`, which measure all of something large, only with `-m sweep`.
+"""For all tests: no deadlines, and what is skipped.
+
+Tests marked `sweep` measure all of something large, and run with `-m sweep` alone; those marked `needs_torch` measure a
+model, and all others have to run where torch is not installed.
 
 `--hypothesis-profile=thorough` tries a hundred times as many examples of each property.
 """
 
 from __future__ import annotations
+
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -13,11 +18,16 @@ settings.register_profile("patient", settings(), deadline=None, suppress_health_
 settings.register_profile("thorough", settings.get_profile("patient"), max_examples=10_000)
 settings.load_profile("patient")
 
+HAS_TORCH = find_spec("torch") is not None
+
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if "sweep" in config.option.markexpr:
-        return
-    skip = pytest.mark.skip(reason="one of a long sweep; run it with -m sweep")
+    reasons = {}
+    if "sweep" not in config.option.markexpr:
+        reasons["sweep"] = "one of a long sweep; run it with -m sweep"
+    if not HAS_TORCH:
+        reasons["needs_torch"] = "it measures a model, and torch is not installed"
     for item in items:
-        if item.get_closest_marker("sweep") is not None:
-            item.add_marker(skip)
+        for marker, reason in reasons.items():
+            if item.get_closest_marker(marker) is not None:
+                item.add_marker(pytest.mark.skip(reason=reason))

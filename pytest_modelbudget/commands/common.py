@@ -6,10 +6,12 @@ import argparse
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import RenderableType
 
@@ -124,11 +126,40 @@ def headroom(text: str) -> Fraction:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
+class _Answer:
+    """Where answers are written; None is standard output."""
+
+    stream: TextIO | None = None
+
+
+@contextmanager
+def only_answers() -> Iterator[None]:
+    """Only answers are written to standard output meanwhile; what a model prints goes to standard error.
+
+    So that `modelbudget profile --json` can be read by a machine, whatever the code says that it imports.
+    """
+    _Answer.stream = sys.stdout
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        _Answer.stream = None
+
+
 def show(renderable: RenderableType) -> None:
     """Write to the terminal, as wide and as colourful as it is."""
-    colour = sys.stdout.isatty() and "NO_COLOR" not in os.environ
-    sys.stdout.write(to_text(renderable, shutil.get_terminal_size((100, 24)).columns, colour))
-    sys.stdout.flush()
+    colour = _answers().isatty() and "NO_COLOR" not in os.environ
+    answer(to_text(renderable, shutil.get_terminal_size((100, 24)).columns, colour))
+
+
+def answer(text: str) -> None:
+    """Write to standard output."""
+    _answers().write(text)
+    _answers().flush()
+
+
+def _answers() -> TextIO:
+    return _Answer.stream or sys.stdout
 
 
 def say(text: str) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pytest_modelbudget.commands.common import Project, add_command, find_project, metric, one_of, say, show
+from pytest_modelbudget.commands.common import Project, add_command, answer, find_project, metric, one_of, say, show
 from pytest_modelbudget.commands.timeline import measured
 from pytest_modelbudget.errors import GitError, SettingsError
 from pytest_modelbudget.git import Git
@@ -64,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
     if options.html:
         _write_page(history, Path(options.html))
     elif options.json:
-        sys.stdout.write(json.dumps(_plain(history), indent=2, ensure_ascii=False) + "\n")
+        answer(json.dumps(_plain(history), indent=2, ensure_ascii=False) + "\n")
     else:
         _show(history, [options.metric] if options.metric else _METRICS)
     return 0

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from pytest_modelbudget.commands import subject
-from pytest_modelbudget.commands.common import add_command, metric, show
+from pytest_modelbudget.commands.common import add_command, answer, metric, show
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.measurements import Measurements
 from pytest_modelbudget.metrics import COUNTERS, METRICS
@@ -40,9 +39,9 @@ def run(options: argparse.Namespace) -> int:
     settings, model, case = subject.subject_of(options)
     profile = Measurements(options.counter).profile(settings, model, case)
     if options.json:
-        sys.stdout.write(profile.to_json())
+        answer(profile.to_json())
     else:
-        sys.stdout.write(f"{case_id(model.name, case.name)}\n")
+        answer(f"{case_id(model.name, case.name)}\n")
         show(layers_report(profile, depth=options.depth, sort=options.sort, tree=options.tree))
     return 0
 

@@ -21,12 +21,18 @@ def prepare(
     """A copy of a model in its mode, and the arguments that it is called with.
 
     Raises:
-        MeasurementError: the model cannot be copied, or its inputs cannot be made.
+        MeasurementError: the model cannot be copied, or not be set to its mode, or its inputs cannot be made.
     """
     copied = Copier(memory, abstract=abstract, dtype=dtype).copy(model)
     training = mode == "train"
     if any(module.training != training for module in copied.modules()):
-        copied.train(training)
+        try:
+            copied.train(training)
+        except Exception as error:
+            # A model that holds itself among its modules, for one, cannot be walked.
+            raise MeasurementError(
+                f"the model cannot be set to {mode} mode: {type(error).__name__}: {error}"
+            ) from error
     maker = Maker(
         memory,
         abstract=abstract,

@@ -18,8 +18,9 @@ Status = Literal["over", "within", "new", "unlimited"]
 
 
 def name_of(verdict: Verdict) -> str:
-    """How reports call what was measured."""
-    return case_id(verdict.profile.model, verdict.profile.case)
+    """How reports call what was measured: ``alexnet@hd``, ``audio/alexnet`` where a package of that name has it."""
+    name = case_id(verdict.profile.model, verdict.profile.case)
+    return f"{verdict.package}/{name}" if verdict.package else name
 
 
 def status_of(verdict: Verdict) -> Status:
@@ -35,7 +36,7 @@ def one_a_case(verdicts: Sequence[Verdict]) -> list[Verdict]:
     """The verdicts with those of one profile, which several tests asked for, put together."""
     merged: dict[tuple[str, ...], Verdict] = {}
     for verdict in verdicts:
-        key: tuple[str, ...] = (verdict.profile.model, verdict.profile.case)
+        key: tuple[str, ...] = (verdict.package, verdict.profile.model, verdict.profile.case)
         known = merged.get(key)
         if known is None or known.profile != verdict.profile:
             key = key if known is None else (*key, str(len(merged)))
@@ -66,7 +67,17 @@ def allowed_growth(check: Check) -> str:
         return ""
     if not check.baseline:
         return " of growth"
-    return f" ({percent(Fraction(check.limit - check.baseline, check.baseline))} growth allowed)"
+    return f" ({_allowance(check.limit - check.baseline, check.baseline)} growth allowed)"
+
+
+def _allowance(allowed: int, baseline: int) -> str:
+    """A growth as a percentage: the shortest one that allows just as much, which is the one that was written."""
+    for digits in range(4):
+        share = Fraction(round(Fraction(100 * allowed, baseline), digits), 100)
+        for each in (share, share + Fraction(1, 100 * 10**digits)):
+            if int(baseline * each) == allowed:
+                return f"{float(100 * each):g}%"
+    return percent(Fraction(allowed, baseline))
 
 
 def use_of(check: Check) -> Fraction:

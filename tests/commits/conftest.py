@@ -10,10 +10,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from torchvision.models.resnet import Bottleneck, ResNet
 
-from pytest_modelbudget import Profile, measure
+from pytest_modelbudget import Profile
 from pytest_modelbudget.baseline import Baseline, file_name
+from tests.networks import recorded as recorded_network
+from tests.networks import with_block, with_classes
 
 BLOCK = 1_117_184
 """Parameters of one more block in layer3: 1024·256 + 256·256·9 + 256·1024, and 2·(256 + 256 + 1024) of its norms."""
@@ -77,14 +78,11 @@ def repository(tmp_path: Path) -> Repository:
     return Repository(tmp_path / "repository")
 
 
-def measured(blocks: int, classes: int, model: str) -> list[Profile]:
-    def build() -> ResNet:
-        return ResNet(Bottleneck, [3, 4, blocks, 3], num_classes=classes)
-
-    return [
-        replace(measure(build, (1, 3, size, size)), model=model, case=case)
-        for case, size in (("default", 64), ("hd", 128))
-    ]
+def profiles(blocks: int, classes: int, model: str) -> list[Profile]:
+    """What the ResNet of a commit costs."""
+    found = [with_classes(profile, classes) for profile in recorded_network("resnet50")]
+    found = found if blocks == 6 else [with_block(profile) for profile in found]
+    return [replace(profile, model=model) for profile in found]
 
 
 def build_history(folder: Path, module: str, *, record: bool) -> Repository:
@@ -113,8 +111,8 @@ def build_history(folder: Path, module: str, *, record: bool) -> Repository:
         )
         if record:
             model = str(state["model"])
-            profiles = measured(int(str(state["blocks"])), int(str(state["classes"])), model)
-            Baseline(made.folder / str(state["baseline"]), "").record(model, profiles)
+            costs = profiles(int(str(state["blocks"])), int(str(state["classes"])), model)
+            Baseline(made.folder / str(state["baseline"]), "").record(model, costs)
 
     save()
     made.commit("Add the model")

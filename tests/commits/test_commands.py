@@ -69,6 +69,7 @@ def test_history_of_the_last_changes(recorded: Repository, capsys: Captured) -> 
     assert [point["subject"] for point in points] == ["Revert the classes", "Rename the model"]
 
 
+@pytest.mark.needs_torch
 def test_history_can_be_measured(unrecorded: Repository, capsys: Captured) -> None:
     assert main(["history", "--measure", "--json", "-n", "7"]) == 0
     points = json.loads(capsys.readouterr().out)["models"]["resnet50"]
@@ -110,6 +111,7 @@ def test_blame_of_a_case_and_a_metric(recorded: Repository, capsys: Captured) ->
     assert any("+71,303,168 Ann Merge the deeper model" in line for line in told)
 
 
+@pytest.mark.needs_torch
 def test_blame_measures_where_nothing_is_recorded(unrecorded: Repository, capsys: Captured) -> None:
     assert main(["blame", "resnet50"]) == 0
     output = capsys.readouterr()
@@ -144,6 +146,7 @@ def test_diff_of_two_recorded_revisions(recorded: Repository, capsys: Captured) 
     assert not any("removed" in line for line in told)
 
 
+@pytest.mark.needs_torch
 def test_diff_of_two_unrecorded_revisions(unrecorded: Repository, capsys: Captured) -> None:
     assert main(["diff", "HEAD~6", "HEAD~1"]) == 0
     told = lines(capsys)
@@ -151,6 +154,7 @@ def test_diff_of_two_unrecorded_revisions(unrecorded: Repository, capsys: Captur
     assert told[2] == "layer3.6 +1,117,184 +17,825,792 added Bottleneck (8 layers)"
 
 
+@pytest.mark.needs_torch
 def test_diff_of_a_revision_and_the_working_tree(recorded: Repository, capsys: Captured) -> None:
     assert main(["diff", "HEAD~4"]) == 0
     told = lines(capsys)
@@ -189,6 +193,7 @@ def test_a_wrong_diff_is_one_line(recorded: Repository, arguments: list[str], me
 # -- nothing changes, whatever happens
 
 
+@pytest.mark.needs_torch
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="processes are not killed like this here")
 @pytest.mark.parametrize("how", ["SIGKILL", "SIGINT"])
 def test_a_killed_command_leaves_the_repository_as_it_was(

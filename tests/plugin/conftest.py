@@ -5,9 +5,13 @@ from __future__ import annotations
 from typing import Protocol
 
 import pytest
-import torchvision  # noqa: F401
 
-import pytest_modelbudget.measure.measuring  # noqa: F401
+from tests.conftest import HAS_TORCH
+
+if HAS_TORCH:
+    import torchvision  # noqa: F401
+
+    import pytest_modelbudget.measure.measuring  # noqa: F401
 
 # A perceptron 4 → 8 → 2: 4·8 + 8 + 8·2 + 2 = 58 parameters, 232 bytes, 4·8 + 8·2 = 48 MACs a row of the batch.
 MODELS = """
@@ -31,6 +35,8 @@ factory = "models:Perceptron"
 inputs = [3, 4]
 """
 
+OTHER_PLUGINS = ("hypothesispytest", "anyio", "asyncio", "pytest_cov", "randomly", "rerunfailures", "timeout")
+
 
 class MakeProject(Protocol):
     """Writes a project: its pyproject.toml, its tests, and modules by name."""
@@ -38,13 +44,17 @@ class MakeProject(Protocol):
     def __call__(self, settings: str, tests: str = "", **modules: str) -> pytest.Pytester: ...
 
 
-@pytest.fixture
-def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> MakeProject:
-    """A function that makes a project with `models.py`."""
-    # The one takes a second of each of these runs, the other would shuffle them.
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest -p no:randomly")
+@pytest.fixture(autouse=True)
+def _plain_runs(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of pytest are of pytest and pytest-xdist alone; test_other_plugins.py has the others."""
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
     # These tests may run in CI themselves.
     monkeypatch.delenv("CI", raising=False)
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> MakeProject:
+    """A function that makes a project with `models.py`."""
 
     def make(settings: str, tests: str = "", **modules: str) -> pytest.Pytester:
         pytester.makepyprojecttoml(settings)

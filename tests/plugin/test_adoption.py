@@ -29,6 +29,7 @@ def empty(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.
     return pytester
 
 
+@pytest.mark.needs_torch
 def test_an_empty_project_is_green_in_two_commands(empty: pytest.Pytester, capsys: Captured) -> None:
     assert main(RESNET) == 0
     assert capsys.readouterr().err.endswith("modelbudget: now run: pytest\n")
@@ -41,7 +42,7 @@ def test_an_empty_project_is_green_in_two_commands(empty: pytest.Pytester, capsy
         'macs = "1.91G"\n'
         'peak_memory = "56.6 MB"\n'
     )
-    empty.runpytest("-p", "no:hypothesispytest").assert_outcomes(passed=1)
+    empty.runpytest().assert_outcomes(passed=1)
 
 
 EXISTING = """\
@@ -57,6 +58,7 @@ uncounted = "warn"        # for now
 """
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize("text", [EXISTING, EXISTING.replace("\n", "\r\n"), "\ufeff" + EXISTING])
 def test_what_was_there_stays_as_it_was(empty: pytest.Pytester, text: str) -> None:
     file = empty.path / "pyproject.toml"
@@ -73,7 +75,7 @@ def test_what_was_there_stays_as_it_was(empty: pytest.Pytester, text: str) -> No
     ("arguments", "message"),
     [
         (["torchvision.models"], '"torchvision.models" is no factory; write it as module:callable'),
-        (["torchvision.models:resnet19"], 'did you mean "resnet'),
+        pytest.param(["torchvision.models:resnet19"], 'did you mean "resnet', marks=pytest.mark.needs_torch),
         (["torchvision.models:resnet18", "--headroom", "5"], '"5" is no percentage; write one as "5%"'),
     ],
 )
@@ -87,6 +89,7 @@ def test_a_mistake_writes_nothing(empty: pytest.Pytester, capsys: Captured, argu
     assert not (empty.path / "pyproject.toml").exists()
 
 
+@pytest.mark.needs_torch
 def test_a_model_that_is_there_is_not_written_again(empty: pytest.Pytester, capsys: Captured) -> None:
     main(RESNET)
     before = (empty.path / "pyproject.toml").read_text()
@@ -110,6 +113,7 @@ params = 400
 """
 
 
+@pytest.mark.needs_torch
 def test_limits_are_lowered_to_what_is_measured(
     project: MakeProject, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,6 +34,7 @@ def widen(made: pytest.Pytester) -> None:
     sys.modules.pop("models", None)
 
 
+@pytest.mark.needs_torch
 def test_an_update_records_what_was_measured(project: MakeProject) -> None:
     made = project(CASES)
     result = made.runpytest("--modelbudget-update")
@@ -45,12 +46,14 @@ def test_an_update_records_what_was_measured(project: MakeProject) -> None:
     assert recorded(made).read_text() == text
 
 
+@pytest.mark.needs_torch
 def test_a_run_without_the_option_records_nothing(project: MakeProject) -> None:
     made = project(GROWTH)
     made.runpytest()
     assert not (made.path / "budgets").exists()
 
 
+@pytest.mark.needs_torch
 def test_what_holds_is_within_and_says_how_it_changed(project: MakeProject) -> None:
     made = project(GROWTH)
     made.runpytest("--modelbudget-update")
@@ -64,6 +67,7 @@ def test_what_holds_is_within_and_says_how_it_changed(project: MakeProject) -> N
     )
 
 
+@pytest.mark.needs_torch
 def test_growth_fails_with_what_changed_and_how_to_accept_it(project: MakeProject) -> None:
     made = project(GROWTH)
     made.runpytest("--modelbudget-update")
@@ -94,6 +98,7 @@ def test_growth_fails_with_what_changed_and_how_to_accept_it(project: MakeProjec
     result.stdout.no_fnmatch_line("*cost most*")
 
 
+@pytest.mark.needs_torch
 def test_the_printed_command_accepts_all_cases_of_the_model(project: MakeProject) -> None:
     made = project(CASES)
     made.runpytest("--modelbudget-update")
@@ -108,6 +113,7 @@ def test_the_printed_command_accepts_all_cases_of_the_model(project: MakeProject
     assert made.runpytest().ret == 0
 
 
+@pytest.mark.needs_torch
 def test_a_ceiling_still_holds_while_growth_is_accepted(project: MakeProject) -> None:
     made = project(f'{PERCEPTRON}params = {{ max = 60, growth = "2%" }}\n')
     made.runpytest("--modelbudget-update")
@@ -119,6 +125,7 @@ def test_a_ceiling_still_holds_while_growth_is_accepted(project: MakeProject) ->
     )
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(
     ("growth", "code"),
     [
@@ -138,6 +145,7 @@ def test_growth_is_a_percentage_an_amount_or_the_larger_of_both(project: MakePro
     assert made.runpytest().ret == code
 
 
+@pytest.mark.needs_torch
 def test_a_layer_may_not_grow_either(project: MakeProject) -> None:
     settings = f"{PERCEPTRON}[tool.modelbudget.models.perceptron.layers.hidden]\nmacs = {{ growth = 11 }}\n"
     made = project(settings)
@@ -149,6 +157,7 @@ def test_a_layer_may_not_grow_either(project: MakeProject) -> None:
     )
 
 
+@pytest.mark.needs_torch
 def test_what_changed_is_shown_where_the_budget_holds_too(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 99\n")
     made.runpytest("--modelbudget-update")
@@ -165,6 +174,7 @@ def test_what_changed_is_shown_where_the_budget_holds_too(project: MakeProject) 
     made.runpytest().stdout.no_fnmatch_line("What changed*")
 
 
+@pytest.mark.needs_torch
 def test_an_update_of_a_part_keeps_the_rest(project: MakeProject) -> None:
     other = PERCEPTRON.replace("models.perceptron", "models.other")
     made = project(CASES + other)
@@ -178,6 +188,7 @@ def test_an_update_of_a_part_keeps_the_rest(project: MakeProject) -> None:
     assert recorded(made, "other").read_text() == before
 
 
+@pytest.mark.needs_torch
 def test_what_is_recorded_without_a_change_is_told_in_one_line(project: MakeProject) -> None:
     made = project(GROWTH)
     made.runpytest("--modelbudget-update")
@@ -195,6 +206,13 @@ def test_an_update_is_refused_in_ci(project: MakeProject, monkeypatch: pytest.Mo
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     result.stderr.fnmatch_lines("ERROR: --modelbudget-update is refused where the environment has CI set: *")
     assert not (made.path / "budgets").exists()
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize("value", ["true", "1", "yes"])
+def test_an_update_in_ci_can_be_asked_for(project: MakeProject, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    made = project(GROWTH)
+    monkeypatch.setenv("CI", value)
     assert made.runpytest("--modelbudget-update", "--modelbudget-update-in-ci").ret == 0
     assert recorded(made).exists()
 
@@ -209,6 +227,7 @@ def test_an_option_of_the_update_needs_it(project: MakeProject, option: str) -> 
 # -- what no longer exists
 
 
+@pytest.mark.needs_torch
 def test_what_no_longer_exists_is_named_and_pruned_when_asked(project: MakeProject) -> None:
     made = project(CASES + PERCEPTRON.replace("models.perceptron", "models.old"))
     made.runpytest("--modelbudget-update")
@@ -231,6 +250,7 @@ def test_what_no_longer_exists_is_named_and_pruned_when_asked(project: MakeProje
     made.runpytest().stdout.no_fnmatch_line("*stale*")
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(
     "args",
     [["pyproject.toml"], ["-k", "perceptron"], ["--deselect", "test_it.py::test_it"], ["-n", "1", "-k", "percep"]],
@@ -245,6 +265,7 @@ def test_a_run_of_a_part_prunes_nothing(project: MakeProject, args: list[str]) -
     assert recorded(made, "old").exists()
 
 
+@pytest.mark.needs_torch
 def test_what_a_skipped_test_may_measure_is_not_pruned(project: MakeProject) -> None:
     test = "import pytest\n@pytest.mark.skip\ndef test_it(modelbudget): modelbudget(None, (1,), name='mine')\n"
     made = project(GROWTH, test)
@@ -255,6 +276,7 @@ def test_what_a_skipped_test_may_measure_is_not_pruned(project: MakeProject) -> 
     assert recorded(made, "mine").exists()
 
 
+@pytest.mark.needs_torch
 def test_a_file_that_is_no_baseline_is_left_alone(project: MakeProject) -> None:
     made = project(GROWTH)
     (made.path / "budgets").mkdir()
@@ -276,6 +298,7 @@ def test_fits(modelbudget):
 """
 
 
+@pytest.mark.needs_torch
 def test_models_of_tests_are_recorded_under_their_names(project: MakeProject) -> None:
     made = project("[tool.modelbudget]", TEST)
     made.runpytest("--modelbudget-update")
@@ -291,6 +314,7 @@ def test_models_of_tests_are_recorded_under_their_names(project: MakeProject) ->
     )
 
 
+@pytest.mark.needs_torch
 def test_a_model_that_a_marker_describes_is_recorded(project: MakeProject) -> None:
     test = (
         "import pytest\nfrom models import Perceptron\n"
@@ -303,6 +327,7 @@ def test_a_model_that_a_marker_describes_is_recorded(project: MakeProject) -> No
     made.runpytest().stdout.fnmatch_lines(["  params: 65 is over the limit of 64 * by 1 *; baseline 58, +7 (+12.1%)"])
 
 
+@pytest.mark.needs_torch
 def test_two_models_under_one_name_are_not_recorded(project: MakeProject) -> None:
     test = (
         "from models import Perceptron\n"
@@ -316,6 +341,7 @@ def test_two_models_under_one_name_are_not_recorded(project: MakeProject) -> Non
     assert not recorded(made, "mine").exists()
 
 
+@pytest.mark.needs_torch
 def test_a_package_of_a_repository_has_names_of_its_own(project: MakeProject) -> None:
     made = project("[tool.other]")
     package = made.mkdir("package")
@@ -332,6 +358,7 @@ def test_a_package_of_a_repository_has_names_of_its_own(project: MakeProject) ->
 # -- what cannot be compared with
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -359,6 +386,7 @@ def test_a_baseline_that_cannot_be_used_is_an_error_of_that_model(
     assert made.runpytest().ret == 0
 
 
+@pytest.mark.needs_torch
 def test_growth_is_not_held_against_another_counter(project: MakeProject) -> None:
     made = project(GROWTH)
     made.runpytest("--modelbudget-update")
@@ -370,6 +398,7 @@ def test_growth_is_not_held_against_another_counter(project: MakeProject) -> Non
     )
 
 
+@pytest.mark.needs_torch
 def test_another_counter_is_said_where_nothing_is_compared(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 58\n")
     made.runpytest("--modelbudget-update")
@@ -379,6 +408,7 @@ def test_another_counter_is_said_where_nothing_is_compared(project: MakeProject)
     result.stdout.fnmatch_lines("perceptron: budgets/perceptron.json was counted with thop, * not compared")
 
 
+@pytest.mark.needs_torch
 def test_what_cannot_be_written_fails_the_run(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 58\n")
     (made.path / "budgets").write_text("")
@@ -387,6 +417,7 @@ def test_what_cannot_be_written_fails_the_run(project: MakeProject) -> None:
     result.stdout.fnmatch_lines("modelbudget: the folder budgets cannot be made: *")
 
 
+@pytest.mark.needs_torch
 def test_a_file_that_is_a_folder_is_an_error(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 58\n")
     recorded(made).mkdir(parents=True)
@@ -398,6 +429,7 @@ def test_a_file_that_is_a_folder_is_an_error(project: MakeProject) -> None:
 # -- several processes, and processes that end early
 
 
+@pytest.mark.needs_torch
 def test_workers_record_the_same_bytes_as_one_process(project: MakeProject) -> None:
     more = "".join(PERCEPTRON.replace("models.perceptron", f"models.net{number}") for number in range(4))
     made = project(CASES + more, TEST)
@@ -410,6 +442,7 @@ def test_workers_record_the_same_bytes_as_one_process(project: MakeProject) -> N
     assert {file.name: file.read_bytes() for file in (made.path / "budgets").iterdir()} == files
 
 
+@pytest.mark.needs_torch
 @pytest.mark.skipif(sys.platform == "win32", reason="no signals like these")
 def test_an_interrupted_run_records_nothing(project: MakeProject) -> None:
     test = "import os, signal\ndef test_z(): os.kill(os.getpid(), signal.SIGINT)\n"
@@ -424,11 +457,15 @@ def test_an_interrupted_run_records_nothing(project: MakeProject) -> None:
 # -- assertions
 
 COMPARING = """
-from models import Perceptron
-from pytest_modelbudget import measure
+from pytest_modelbudget import Layer, Profile
+
+def costs(width=8):
+    hidden = Layer("hidden", "Linear", f"in_features=4, out_features={{width}}", params=5 * width, macs=12 * width)
+    out = Layer("out", "Linear", f"in_features={{width}}, out_features=2", params=2 * width + 2, macs=6 * width)
+    return Profile({{"": Layer("", "Perceptron"), "hidden": hidden, "out": out}}, peak_memory=0)
 
 def test_it():
-    profile, other = measure(Perceptron, (3, 4)), measure(lambda: Perceptron(9), (3, 4))
+    profile, other = costs(), costs(9)
     assert {comparison}
 """
 
@@ -440,7 +477,7 @@ def test_it():
         ("profile.macs >= other.macs", ["E *144 >= 162", "E *macs of profile and of other"]),
         ("profile == other", ["E *Profile(params=58, macs=144) == Profile(params=65, macs=162)"]),
         (
-            "measure(Perceptron, (3, 4)).params == measure(lambda: Perceptron(9), (3, 4)).params",
+            "costs().params == costs(9).params",
             ["E *58 == 65", "E *params of a profile and of a profile"],
         ),
     ],

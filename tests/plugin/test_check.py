@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -26,13 +27,18 @@ def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProces
     )
 
 
+measuring = partial(pytest.param, marks=pytest.mark.needs_torch)
+
+
 @pytest.mark.parametrize(
     ("settings", "code", "said"),
     [
-        (f"{PERCEPTRON}params = 58\n", 0, "perceptron  params        58     58  ██████████  100%"),
-        (f"{PERCEPTRON}params = 57\n", 1, "  params: 58 is over the limit of 57 by 1 (1.75%); no baseline"),
-        (PERCEPTRON.replace(":Perceptron", ":Nothing"), 1, "perceptron could not be measured: pyproject.toml:2: "),
-        (PERCEPTRON, 1, "nothing was checked: no model has a limit"),
+        measuring(f"{PERCEPTRON}params = 58\n", 0, "perceptron  params        58     58  ██████████  100%"),
+        measuring(f"{PERCEPTRON}params = 57\n", 1, "  params: 58 is over the limit of 57 by 1 (1.75%); no baseline"),
+        measuring(
+            PERCEPTRON.replace(":Perceptron", ":Nothing"), 1, "perceptron could not be measured: pyproject.toml:2: "
+        ),
+        measuring(PERCEPTRON, 1, "nothing was checked: no model has a limit"),
         ("[tool.modelbudget]\n", 4, "there is nothing to check"),
         (f"{PERCEPTRON}parms = 58\n", 4, 'did you mean "params"?'),
     ],
@@ -44,6 +50,7 @@ def test_the_exit_code_says_what_it_says_in_pytest(project: MakeProject, setting
     assert "Traceback" not in result.stderr
 
 
+@pytest.mark.needs_torch
 def test_some_models_alone_can_be_checked(project: MakeProject) -> None:
     other = PERCEPTRON.replace("models.perceptron", "models.other")
     made = project(f"{PERCEPTRON}params = 58\n{other}params = 1\n")
@@ -54,6 +61,7 @@ def test_some_models_alone_can_be_checked(project: MakeProject) -> None:
     assert result.stderr == 'modelbudget: no model is called "percetron"; did you mean "perceptron"?\n'
 
 
+@pytest.mark.needs_torch
 def test_growth_is_held_against_the_baseline_from_any_folder(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = {{ growth = 1 }}\n")
     made.runpytest("--modelbudget-update")
@@ -68,6 +76,7 @@ def test_growth_is_held_against_the_baseline_from_any_folder(project: MakeProjec
         assert "params: 58 is over the limit of 57 (1.79% growth allowed) by 1" in result.stdout
 
 
+@pytest.mark.needs_torch
 def test_the_reports_are_written(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 57\n")
     result = run(made.path, "report", "--json", "report.json", "--markdown", "comment.md")

@@ -6,6 +6,8 @@ import pytest
 
 from tests.plugin.conftest import PERCEPTRON, MakeProject
 
+pytestmark = pytest.mark.needs_torch
+
 # On 3 rows a Linear of 4·8 MACs each, and a norm of 8 elements each, of which thop counts four operations an element.
 NORMED = """
 from torch import nn

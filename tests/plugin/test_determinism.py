@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import OTHER_PLUGINS
+
+pytestmark = pytest.mark.needs_torch
+
 MODELS = """
 import torch
 import torchvision
@@ -85,7 +89,7 @@ inputs = { ids = { shape = [2, 10], dtype = "int64", high = 50 }, mask = { shape
 mode = "train"
 """
 
-PLUGINS = ["-p", "no:randomly", "-p", "no:asyncio", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+PLUGINS = [f"-pno:{name}" for name in (*OTHER_PLUGINS, "cacheprovider")]
 UPDATE = [*PLUGINS, "--modelbudget-update", "--modelbudget-json=report.json"]
 
 

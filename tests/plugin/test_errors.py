@@ -65,6 +65,7 @@ def test_an_unknown_counter_on_the_command_line_is_a_usage_error(project: MakePr
     result.stderr.fnmatch_lines("*--modelbudget-counter: invalid choice: 'ptflop'*")
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -101,6 +102,7 @@ def test_what_shows_at_run_time_is_an_error_of_its_item(project: MakeProject, se
     result.stdout.no_fnmatch_line("*INTERNALERROR*")
 
 
+@pytest.mark.needs_torch
 def test_an_exception_of_the_factory_is_shown_from_its_first_frame(project: MakeProject) -> None:
     broken = "def build():\n    return helper()\n\ndef helper():\n    raise ValueError('no such width')\n"
     result = project(LIMITED.replace("models:Perceptron", "broken:build"), broken=broken).runpytest()
@@ -117,6 +119,7 @@ def test_an_exception_of_the_factory_is_shown_from_its_first_frame(project: Make
     result.stdout.no_fnmatch_line("*pytest_modelbudget*.py*")
 
 
+@pytest.mark.needs_torch
 def test_a_factory_that_exits_is_an_error_of_its_item(project: MakeProject) -> None:
     leaving = "import sys\n\ndef build():\n    sys.exit(3)\n"
     result = project(LIMITED.replace("models:Perceptron", "leaving:build") + GOOD, leaving=leaving).runpytest()
@@ -145,6 +148,7 @@ class Scaled(nn.Module):
 """
 
 
+@pytest.mark.needs_torch
 def test_an_operation_without_a_formula_is_an_error_that_says_how_to_register_one(project: MakeProject) -> None:
     settings = LIMITED.replace("models:Perceptron", "own:Scaled")
     result = project(settings, own=OWN_OPERATION).runpytest_subprocess()
@@ -159,6 +163,7 @@ def test_an_operation_without_a_formula_is_an_error_that_says_how_to_register_on
     )
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(("policy", "warnings"), [("warn", 1), ("ignore", 0)])
 def test_the_settings_may_say_to_go_on_without_a_formula(project: MakeProject, policy: str, warnings: int) -> None:
     settings = f'[tool.modelbudget]\nuncounted = "{policy}"\n' + LIMITED.replace("models:Perceptron", "own:Scaled")
@@ -166,6 +171,7 @@ def test_the_settings_may_say_to_go_on_without_a_formula(project: MakeProject, p
     result.assert_outcomes(passed=1, warnings=warnings)
 
 
+@pytest.mark.needs_torch
 def test_a_registered_formula_counts(project: MakeProject) -> None:
     registered = OWN_OPERATION + (
         "from pytest_modelbudget import register_formula\n"

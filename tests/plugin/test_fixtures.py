@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from functools import partial
 
 import pytest
 
@@ -10,8 +11,11 @@ from tests.plugin.conftest import MODELS, PERCEPTRON, MakeProject
 
 NAMED = f"{PERCEPTRON}params = 58\nmacs = 144\n[tool.modelbudget.models.perceptron.cases.wide]\ninputs = [10, 4]\n"
 HEAD = "import pytest\nimport torch\nfrom models import Perceptron\n"
+# For tests that fail before anything is measured.
+UNMEASURED_HEAD = "import pytest\nPerceptron = object\n"
 
 
+@pytest.mark.needs_torch
 def test_the_fixture_measures_checks_and_gives_the_profile(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -21,6 +25,7 @@ def test_the_fixture_measures_checks_and_gives_the_profile(project: MakeProject)
     project("", HEAD + _dedent(test)).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_the_fixture_fails_a_test_over_budget_where_it_is_called(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -41,6 +46,7 @@ def test_the_fixture_fails_a_test_over_budget_where_it_is_called(project: MakePr
     )
 
 
+@pytest.mark.needs_torch
 def test_budget_exceeded_can_be_caught_and_read(project: MakeProject) -> None:
     test = """
         from pytest_modelbudget import BudgetExceeded
@@ -55,6 +61,7 @@ def test_budget_exceeded_can_be_caught_and_read(project: MakeProject) -> None:
     project("", HEAD + _dedent(test)).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_measure_checks_nothing(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -63,6 +70,7 @@ def test_measure_checks_nothing(project: MakeProject) -> None:
     project("", HEAD + _dedent(test)).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_model_is_named_after_its_test(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -72,6 +80,7 @@ def test_a_model_is_named_after_its_test(project: MakeProject) -> None:
     project("", HEAD + _dedent(test)).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_model_that_cannot_be_measured_is_an_error(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -85,22 +94,26 @@ def test_a_model_that_cannot_be_measured_is_an_error(project: MakeProject) -> No
     )
 
 
+measuring = partial(pytest.param, marks=pytest.mark.needs_torch)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         ("Perceptron, (3, 4), parms=58", 'parms: unknown metric; did you mean "params"?'),
         ("Perceptron, (3, 4), params=1.5", "params: *bare float*"),
-        ("Perceptron, 3", "inputs: expected a tensor, a shape such as (1, 3, 224, 224), *, not int"),
-        ("3, (3, 4)", "*expected an nn.Module or a callable that builds one, not int"),
+        measuring("Perceptron, 3", "inputs: expected a tensor, a shape such as (1, 3, 224, 224), *, not int"),
+        measuring("3, (3, 4)", "*expected an nn.Module or a callable that builds one, not int"),
     ],
 )
 def test_a_wrong_argument_is_said_in_one_message(project: MakeProject, call: str, message: str) -> None:
-    result = project("", f"{HEAD}def test_it(modelbudget):\n    modelbudget({call})\n").runpytest()
+    result = project("", f"{UNMEASURED_HEAD}def test_it(modelbudget):\n    modelbudget({call})\n").runpytest()
     assert result.ret == 1
     result.stdout.fnmatch_lines(f"*{message}")
     result.stdout.no_fnmatch_line("*pytest_modelbudget/*")
 
 
+@pytest.mark.needs_torch
 def test_a_marker_names_a_configured_model(project: MakeProject) -> None:
     test = """
         @pytest.mark.modelbudget("perceptron")
@@ -117,6 +130,7 @@ def test_a_marker_names_a_configured_model(project: MakeProject) -> None:
     result.assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_marker_describes_a_model_in_place(project: MakeProject) -> None:
     test = """
         @pytest.mark.modelbudget(model=Perceptron, inputs=(3, 4), params=58)
@@ -138,6 +152,7 @@ def test_a_marker_describes_a_model_in_place(project: MakeProject) -> None:
     )
 
 
+@pytest.mark.needs_torch
 def test_a_marker_limits_what_the_fixture_measures(project: MakeProject) -> None:
     test = """
         @pytest.mark.modelbudget(params=57)
@@ -148,6 +163,7 @@ def test_a_marker_limits_what_the_fixture_measures(project: MakeProject) -> None
     result.stdout.fnmatch_lines("FAILED test_it.py::test_it - *params 58 > 57")
 
 
+@pytest.mark.needs_torch
 def test_a_nearer_marker_holds_before_a_class(project: MakeProject) -> None:
     test = """
         @pytest.mark.modelbudget(params=57, macs=143)
@@ -166,7 +182,7 @@ def test_a_marked_test_that_measures_nothing_fails_and_says_so(project: MakeProj
         def test_it(modelbudget):
             pass
     """
-    result = project("", HEAD + _dedent(test)).runpytest()
+    result = project("", UNMEASURED_HEAD + _dedent(test)).runpytest()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines("*held against nothing: this test measured no model;*")
 
@@ -184,7 +200,7 @@ def test_a_marked_test_that_measures_nothing_fails_and_says_so(project: MakeProj
     ],
 )
 def test_a_wrong_marker_is_an_error_at_collection(project: MakeProject, marker: str, message: str) -> None:
-    test = f"{HEAD}@pytest.mark.modelbudget({marker})\ndef test_it():\n    raise RuntimeError('ran')\n"
+    test = f"{UNMEASURED_HEAD}@pytest.mark.modelbudget({marker})\ndef test_it():\n    raise RuntimeError('ran')\n"
     result = project(NAMED, test).runpytest("test_it.py")
     result.assert_outcomes(errors=1)
     assert result.ret == pytest.ExitCode.INTERRUPTED
@@ -198,6 +214,7 @@ def test_model_profile_without_a_model_says_what_to_write(project: MakeProject) 
     result.stdout.fnmatch_lines("*the fixture model_profile needs a marker that says which model: *")
 
 
+@pytest.mark.needs_torch
 def test_a_marker_on_a_parameter_is_read(project: MakeProject) -> None:
     test = """
         @pytest.mark.parametrize("macs", [
@@ -209,6 +226,7 @@ def test_a_marker_on_a_parameter_is_read(project: MakeProject) -> None:
     project(NAMED, HEAD + _dedent(test)).runpytest("test_it.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_unittest_method_may_be_marked(project: MakeProject) -> None:
     test = """
         import unittest
@@ -226,6 +244,7 @@ def test_a_unittest_method_may_be_marked(project: MakeProject) -> None:
     result.assert_outcomes(passed=1, failed=1)
 
 
+@pytest.mark.needs_torch
 def test_each_model_and_case_is_measured_once(project: MakeProject) -> None:
     counting = """
         from models import Perceptron
@@ -258,6 +277,7 @@ def test_each_model_and_case_is_measured_once(project: MakeProject) -> None:
     assert made.path.joinpath("builds.txt").read_text() == "built\n" * 2
 
 
+@pytest.mark.needs_torch
 def test_the_fixture_measures_each_time_since_a_model_may_change(project: MakeProject) -> None:
     test = """
         def test_it(modelbudget):
@@ -269,6 +289,7 @@ def test_the_fixture_measures_each_time_since_a_model_may_change(project: MakePr
     project("", HEAD + _dedent(test)).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_test_in_a_package_uses_the_models_of_that_package(project: MakeProject) -> None:
     made = project(NAMED)
     package = made.mkdir("package")

@@ -11,23 +11,27 @@ OVER = f"{PERCEPTRON}params = 57\nmacs = 144\n"
 TWO_CASES = f"{WITHIN}[tool.modelbudget.models.perceptron.cases.wide]\ninputs = [10, 4]\nmacs = 480\n"
 
 
+@pytest.mark.needs_torch
 def test_a_model_within_budget_passes(project: MakeProject) -> None:
     result = project(WITHIN).runpytest()
     result.assert_outcomes(passed=1)
     assert result.ret == 0
 
 
+@pytest.mark.needs_torch
 def test_a_model_over_budget_fails(project: MakeProject) -> None:
     result = project(OVER).runpytest()
     result.assert_outcomes(failed=1)
     assert result.ret == 1
 
 
+@pytest.mark.needs_torch
 def test_the_summary_line_says_model_metric_measured_and_limit(project: MakeProject) -> None:
     result = project(OVER).runpytest()
     result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron - params 58 > 57")
 
 
+@pytest.mark.needs_torch
 def test_the_failure_says_overshoot_dearest_layers_where_the_limit_stands_and_what_to_run(project: MakeProject) -> None:
     result = project(OVER).runpytest()
     result.stdout.fnmatch_lines(
@@ -49,6 +53,7 @@ def test_each_case_is_an_item(project: MakeProject) -> None:
     result.stdout.fnmatch_lines(["pyproject.toml::perceptron", "pyproject.toml::perceptron@wide"])
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize("limit", ["macs = 479", "[tool.modelbudget.limits]\nactivations = 99"])
 def test_a_case_has_limits_of_its_own(project: MakeProject, limit: str) -> None:
     # 10 rows: 480 MACs, and 10·8 + 10·2 = 100 activations.
@@ -57,16 +62,19 @@ def test_a_case_has_limits_of_its_own(project: MakeProject, limit: str) -> None:
     assert result.ret == 1
 
 
+@pytest.mark.needs_torch
 def test_a_case_without_a_limit_has_that_of_the_model(project: MakeProject) -> None:
     result = project(TWO_CASES.replace("macs = 480", "")).runpytest()
     result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron@wide - macs 480 > 144")
 
 
+@pytest.mark.needs_torch
 def test_a_limit_on_parameters_fails_in_the_first_case_only(project: MakeProject) -> None:
     result = project(TWO_CASES.replace("params = 58", "params = 57")).runpytest()
     result.assert_outcomes(failed=1, passed=1)
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(
     ("args", "outcomes"),
     [
@@ -81,12 +89,14 @@ def test_items_are_selected_as_any_other(project: MakeProject, args: list[str], 
     project(TWO_CASES).runpytest(*args).assert_outcomes(**outcomes)
 
 
+@pytest.mark.needs_torch
 def test_the_marker_selects_the_gate(project: MakeProject) -> None:
     made = project(WITHIN, "def test_other(): pass")
     made.runpytest("-m", "modelbudget").assert_outcomes(passed=1, deselected=1)
     made.runpytest("-m", "not modelbudget").assert_outcomes(passed=1, deselected=1)
 
 
+@pytest.mark.needs_torch
 def test_last_failed_runs_the_failed_model_alone(project: MakeProject) -> None:
     made = project(TWO_CASES.replace("macs = 480", "macs = 479"))
     made.runpytest().assert_outcomes(passed=1, failed=1)
@@ -95,6 +105,7 @@ def test_last_failed_runs_the_failed_model_alone(project: MakeProject) -> None:
     result.stdout.fnmatch_lines("FAILED pyproject.toml::perceptron@wide*")
 
 
+@pytest.mark.needs_torch
 def test_plain_pytest_collects_the_models_beside_testpaths(project: MakeProject) -> None:
     made = project(f'[tool.pytest.ini_options]\ntestpaths = ["tests"]\n{WITHIN}')
     made.mkdir("tests").joinpath("test_other.py").write_text("def test_other(): pass")
@@ -105,16 +116,19 @@ def test_a_named_test_file_runs_without_the_models(project: MakeProject) -> None
     project(WITHIN, "def test_other(): pass").runpytest("test_it.py").assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_collect_false_leaves_the_models_to_who_names_them(project: MakeProject) -> None:
     made = project(f"[tool.modelbudget]\ncollect = false\n{OVER}", "def test_other(): pass")
     made.runpytest().assert_outcomes(passed=1)
     made.runpytest("pyproject.toml").assert_outcomes(failed=1)
 
 
+@pytest.mark.needs_torch
 def test_the_first_failure_ends_the_run_when_asked(project: MakeProject) -> None:
     project(TWO_CASES.replace("params = 58", "params = 57")).runpytest("-x").assert_outcomes(failed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_package_below_has_models_of_its_own(project: MakeProject) -> None:
     made = project(WITHIN)
     package = made.mkdir("package")
@@ -125,12 +139,14 @@ def test_a_package_below_has_models_of_its_own(project: MakeProject) -> None:
     result.stdout.fnmatch_lines("FAILED package/pyproject.toml::perceptron - params 58 > 57")
 
 
+@pytest.mark.needs_torch
 def test_a_factory_is_imported_from_src(project: MakeProject) -> None:
     made = project(WITHIN.replace("models:", "in_src:"))
     made.mkdir("src").joinpath("in_src.py").write_text(made.path.joinpath("models.py").read_text())
     made.runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_factory_is_called_with_args_and_kwargs(project: MakeProject) -> None:
     # Width 16: 4·16 + 16 + 16·2 + 2 = 114 parameters.
     by_position = WITHIN.replace("params = 58", "params = { max = 114, min = 114 }\nargs = [16]")
@@ -139,6 +155,7 @@ def test_a_factory_is_called_with_args_and_kwargs(project: MakeProject) -> None:
     project(by_name.replace("macs = 144", "")).runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_factory_may_change_what_it_is_given(project: MakeProject) -> None:
     popping = "from models import Perceptron\n\ndef build(widths):\n    return Perceptron(widths.pop())\n"
     settings = WITHIN.replace("models:Perceptron", "popping:build").replace("params = 58", "args = [[8]]")
@@ -147,6 +164,7 @@ def test_a_factory_may_change_what_it_is_given(project: MakeProject) -> None:
     made.runpytest().assert_outcomes(passed=1)
 
 
+@pytest.mark.needs_torch
 def test_a_layer_pattern_limits_each_layer_that_it_matches(project: MakeProject) -> None:
     limits = '[tool.modelbudget.models.perceptron.layers."*"]\nparams = 39\n'
     result = project(f"{WITHIN}{limits}").runpytest()
@@ -159,6 +177,7 @@ def test_a_layer_pattern_limits_each_layer_that_it_matches(project: MakeProject)
     )
 
 
+@pytest.mark.needs_torch
 def test_a_minimum_that_is_not_reached_fails(project: MakeProject) -> None:
     result = project(f"{PERCEPTRON}params = {{ min = 59 }}").runpytest()
     result.stdout.fnmatch_lines(
@@ -166,6 +185,7 @@ def test_a_minimum_that_is_not_reached_fails(project: MakeProject) -> None:
     )
 
 
+@pytest.mark.needs_torch
 def test_a_flops_limit_over_the_macs_says_which_key_is_meant(project: MakeProject) -> None:
     result = project(f"{PERCEPTRON}flops = 200").runpytest()
     # 3 rows: 144 MACs, 288 FLOPs.
@@ -178,6 +198,7 @@ def test_a_flops_limit_over_the_macs_says_which_key_is_meant(project: MakeProjec
     )
 
 
+@pytest.mark.needs_torch
 def test_growth_without_a_baseline_is_new_and_said_so(project: MakeProject) -> None:
     result = project(f'{PERCEPTRON}params = {{ growth = "2%" }}').runpytest()
     assert result.ret == 0
@@ -186,6 +207,7 @@ def test_growth_without_a_baseline_is_new_and_said_so(project: MakeProject) -> N
     )
 
 
+@pytest.mark.needs_torch
 def test_junit_has_the_verdict(project: MakeProject) -> None:
     made = project(OVER)
     made.runpytest("--junitxml=junit.xml")
@@ -194,6 +216,7 @@ def test_junit_has_the_verdict(project: MakeProject) -> None:
     assert "by 1 (1.75%)" in text
 
 
+@pytest.mark.needs_torch
 def test_xdist_gives_the_same_verdict(project: MakeProject) -> None:
     result = project(OVER).runpytest_subprocess("-n", "2")
     result.stdout.fnmatch_lines(

@@ -8,6 +8,8 @@ import pytest
 
 from tests.plugin.conftest import MakeProject
 
+pytestmark = pytest.mark.needs_torch
+
 ALEXNET = """
 [tool.modelbudget.models.alexnet]
 factory = "torchvision.models:alexnet"

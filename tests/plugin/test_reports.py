@@ -20,6 +20,7 @@ def _no_service(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
+@pytest.mark.needs_torch
 def test_each_report_is_written_where_it_was_asked_for(project: MakeProject) -> None:
     made = project(OVER)
     kinds = {"json": "out/report.json", "markdown": "comment.md", "gitlab": "quality.json"}
@@ -30,6 +31,7 @@ def test_each_report_is_written_where_it_was_asked_for(project: MakeProject) -> 
     assert json.loads((made.path / kinds["gitlab"]).read_text())[0]["location"]["lines"] == {"begin": 4}
 
 
+@pytest.mark.needs_torch
 def test_workers_write_the_same_report(project: MakeProject) -> None:
     made = project(OVER + PERCEPTRON.replace("models.perceptron", "models.other"))
     made.runpytest("--modelbudget-json=one.json")
@@ -38,6 +40,7 @@ def test_workers_write_the_same_report(project: MakeProject) -> None:
     assert sorted(one["models"], key=str) == sorted(two["models"], key=str)
 
 
+@pytest.mark.needs_torch
 def test_the_page_is_written(project: MakeProject) -> None:
     pytest.importorskip("plotly")
     made = project(EVIL)
@@ -47,6 +50,7 @@ def test_the_page_is_written(project: MakeProject) -> None:
     assert "alert(1)" in page
 
 
+@pytest.mark.needs_torch
 def test_a_report_that_cannot_be_written_fails_the_run(project: MakeProject) -> None:
     made = project(f"{PERCEPTRON}params = 58\n")
     (made.path / "file").write_text("")
@@ -55,6 +59,7 @@ def test_a_report_that_cannot_be_written_fails_the_run(project: MakeProject) -> 
     result.stdout.fnmatch_lines("modelbudget: the report *file/report.json cannot be written: *")
 
 
+@pytest.mark.needs_torch
 def test_what_could_not_be_measured_is_reported(project: MakeProject) -> None:
     made = project(OVER.replace("models:Perceptron", "models:Nothing"))
     made.runpytest("--modelbudget-json=report.json")
@@ -63,6 +68,7 @@ def test_what_could_not_be_measured_is_reported(project: MakeProject) -> None:
     assert "models:Nothing could not be imported" in unmeasured["message"]
 
 
+@pytest.mark.needs_torch
 def test_github_gets_annotations_and_a_summary(project: MakeProject, monkeypatch: pytest.MonkeyPatch) -> None:
     made = project(OVER)
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
@@ -74,6 +80,7 @@ def test_github_gets_annotations_and_a_summary(project: MakeProject, monkeypatch
     assert "### ❌ Model budgets" in (made.path / "summary.md").read_text()
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize("value", ["", "false", "1"])
 def test_nobody_else_gets_annotations(project: MakeProject, monkeypatch: pytest.MonkeyPatch, value: str) -> None:
     monkeypatch.setenv("GITHUB_ACTIONS", value)
@@ -87,6 +94,7 @@ def test_a_run_without_models_writes_no_summary(project: MakeProject, monkeypatc
     assert not (made.path / "summary.md").exists()
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]])
 def test_junit_has_what_was_measured(project: MakeProject, workers: list[str]) -> None:
     made = project(EVIL)

@@ -19,6 +19,7 @@ WITHIN = f"{PERCEPTRON}params = 58\nmacs = 144\n"
 DEEP = "from torch import nn\n\ndef build():\n    return nn.Sequential(*(nn.Linear(4, 4) for _ in range(12)))\n"
 
 
+@pytest.mark.needs_torch
 def test_the_table_says_what_each_model_costs(project: MakeProject) -> None:
     result = project(WITHIN).runpytest()
     result.stdout.fnmatch_lines(
@@ -31,12 +32,14 @@ def test_the_table_says_what_each_model_costs(project: MakeProject) -> None:
     )
 
 
+@pytest.mark.needs_torch
 def test_quiet_is_a_line_a_model(project: MakeProject) -> None:
     result = project(WITHIN).runpytest("-q")
     result.stdout.fnmatch_lines("perceptron ok  params 58 ≤ 58  macs 144 ≤ 144")
     result.stdout.no_fnmatch_line("*model budgets*")
 
 
+@pytest.mark.needs_torch
 @pytest.mark.parametrize(("flags", "layers"), [([], 5), (["-v"], 10), (["-vv"], 12)])
 def test_more_layers_are_shown_on_demand(project: MakeProject, flags: list[str], layers: int) -> None:
     settings = OVER.replace("models:Perceptron", "deep:build").replace("params = 57", "params = 239")
@@ -44,6 +47,7 @@ def test_more_layers_are_shown_on_demand(project: MakeProject, flags: list[str],
     assert sum(" Linear(in_features=4" in line for line in result.outlines) == layers
 
 
+@pytest.mark.needs_torch
 def test_a_run_without_a_table_measures_without_settings(project: MakeProject) -> None:
     test = "from models import Perceptron\ndef test_it(modelbudget):\n    modelbudget(Perceptron, (3, 4), params=58)\n"
     made = project("", test)
@@ -54,8 +58,8 @@ def test_a_run_without_a_table_measures_without_settings(project: MakeProject) -
 @pytest.mark.parametrize(
     ("settings", "args"),
     [
-        (PERCEPTRON, ["pyproject.toml"]),
-        (PERCEPTRON, ["-m", "modelbudget"]),
+        pytest.param(PERCEPTRON, ["pyproject.toml"], marks=pytest.mark.needs_torch),
+        pytest.param(PERCEPTRON, ["-m", "modelbudget"], marks=pytest.mark.needs_torch),
         (WITHIN, ["-m", "modelbudget", "test_it.py"]),
     ],
 )
@@ -74,6 +78,7 @@ def test_a_gate_without_any_model_is_not_green(project: MakeProject) -> None:
     result.stdout.fnmatch_lines("modelbudget: nothing was checked: *")
 
 
+@pytest.mark.needs_torch
 def test_a_model_without_limits_says_so(project: MakeProject) -> None:
     result = project(PERCEPTRON).runpytest()
     assert result.ret == 0
@@ -97,6 +102,7 @@ def test_a_run_whose_models_are_not_selected_never_imports_torch(project: MakePr
     made.runpytest_subprocess("-m", "not modelbudget").assert_outcomes(passed=1, deselected=1)
 
 
+@pytest.mark.needs_torch
 def test_a_nearly_missed_limit_never_looks_like_a_tie(project: MakeProject) -> None:
     # 61 100 840 parameters against one fewer.
     settings = '[tool.modelbudget.models.big]\nfactory = "models:Big"\ninputs = [1, 1]\nparams = 61100839\n'
@@ -115,6 +121,7 @@ def _modules_after(statement: str) -> set[str]:
     return set(done.stdout.split())
 
 
+@pytest.mark.needs_torch
 @pytest.mark.skipif(sys.platform == "win32", reason="no pseudo-terminals")
 def test_a_terminal_says_what_takes_long(project: MakeProject) -> None:
     import pty

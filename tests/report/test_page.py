@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torchvision import models
 
-from pytest_modelbudget import Layer, Profile, measure
+from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.budget import Verdict, check
 from pytest_modelbudget.git import Commit
 from pytest_modelbudget.history import Point
 from pytest_modelbudget.limit import Limit
 from pytest_modelbudget.report.html import to_html
 from pytest_modelbudget.report.run import Run, Unmeasured
+from tests.networks import recorded, with_classes
 
 pytest.importorskip("plotly")
 
@@ -77,11 +77,8 @@ def verdict(profile: Profile, most: int, baseline: Profile | None = None) -> Ver
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    small, large = (
-        replace(measure(models.resnet18, (1, 3, size, size)), model="resnet", case=case)
-        for case, size in (("default", 64), ("hd", 128))
-    )
-    before = replace(measure(lambda: models.resnet18(num_classes=500), (1, 3, 64, 64)), model="resnet")
+    small, large = (replace(profile, model="resnet") for profile in recorded("resnet18"))
+    before = with_classes(small, 500)
     run = Run([verdict(small, 11_000_000, before), verdict(large, 12_000_000)], notes=["stale budgets/old.json"])
     history = {
         "resnet": [

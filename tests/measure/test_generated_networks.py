@@ -12,7 +12,7 @@ from torch import nn
 
 from pytest_modelbudget import Profile, measure
 from tests.examples import examples
-from tests.properties.trees import NETWORKS, Shape, Tree
+from tests.measure.generated_networks import NETWORKS, Shape, Tree
 
 MODES: st.SearchStrategy[Literal["eval", "train"]] = st.sampled_from(["eval", "train"])
 

@@ -1,0 +1,57 @@
+"""The environments to test in. `wall` needs neither torch nor much time; `oldest` and `newest` load gigabytes."""
+
+from __future__ import annotations
+
+import re
+
+import nox
+from packaging.requirements import Requirement
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["check", "wall"]
+# What could not be tested must not look as if it was.
+nox.options.error_on_missing_interpreters = True
+
+PROJECT = nox.project.load_toml("pyproject.toml")["project"]
+# What measures, and what it brings with it.
+MEASURING = ("torch", "torchvision", "thop", "ptflops", "fvcore", "pytorch-model-summary")
+
+
+def lowest() -> list[str]:
+    """What the tests need, in the lowest versions that are declared."""
+    declared = [*PROJECT["dependencies"], *PROJECT["optional-dependencies"]["test"]]
+    return [re.sub(r"^([\w-]+)>=", r"\1==", requirement) for requirement in declared]
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """All tests, with the newest versions."""
+    session.install(".[test]")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.10")
+def oldest(session: nox.Session) -> None:
+    """All tests, with the lowest versions."""
+    session.install(*lowest())
+    session.install("--no-deps", ".")
+    session.run("pytest", *session.posargs)
+
+
+@nox.session(python="3.10")
+def wall(session: nox.Session) -> None:
+    """The tests of all but measuring, with the lowest versions, where there is no torch: only `measure/` knows it."""
+    session.install(*(each for each in lowest() if Requirement(each).name not in MEASURING))
+    session.install("--no-deps", ".")
+    for name in ("torch", "torchvision", "thop"):
+        session.run("python", "-c", f"from importlib.util import find_spec; assert find_spec('{name}') is None")
+    session.run("pytest", "tests", "--ignore=tests/measure", *session.posargs)
+
+
+@nox.session
+def check(session: nox.Session) -> None:
+    """Lint, format and types."""
+    session.install(".[check,test]")
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")

@@ -174,6 +174,8 @@ class Copier:
             plain = tensor.layout is torch.strided and not is_traceable_wrapper_subclass(tensor)
             if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
                 copied = tensor.detach().clone()
+                if tensor.is_meta:
+                    self._memory.hold_real(copied)
             else:
                 dtype = self._dtype if self._dtype is not None and tensor.is_floating_point() else tensor.dtype
                 identity, nbytes = storage_of(tensor)

@@ -23,28 +23,26 @@ def without_compiler() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
+def _default_device() -> torch.device | None:
+    """The device that was set for all that is made; PyTorch itself tells that of a `with torch.device(...)`, too."""
+    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
+    return None if context is None else context.device
+
+
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """Run the body with fixed random numbers and PyTorch's defaults; then put back what was there.
 
-    The fused paths of transformer layers are off meanwhile, since they hide the work of one module in another.
-    The garbage collector is off too, so that the bytes alive do not depend on when it happens to run.
+    The garbage collector is off meanwhile, so that the bytes alive do not depend on when it happens to run.
     """
     numpy: Any = sys.modules.get("numpy")
     numpy_state = numpy.random.get_state() if numpy is not None else None
     python_state = random.getstate()
     folder = Path.cwd()
-    fastpath = torch.backends.mha.get_fastpath_enabled()
-    engine = torch.backends.quantized.engine
-    dtype = torch.get_default_dtype()
     collecting = gc.isenabled()
-    default_device = torch.get_default_device()
-    grad = torch.is_grad_enabled()
-    determinism = _determinism()
-    threads = torch.get_num_threads()
     environment = dict(os.environ)
     devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
+    with torch.random.fork_rng(devices), _with_defaults():
         try:
             # Not `torch.manual_seed`: it keeps a call for each device that is not in use yet.
             torch.default_generator.manual_seed(_SEED)
@@ -53,33 +51,53 @@ def undisturbed() -> Iterator[None]:
             random.seed(_SEED)
             if numpy is not None:
                 numpy.random.seed(_SEED)
-            torch.backends.mha.set_fastpath_enabled(False)
-            torch.set_default_dtype(torch.float32)
             gc.disable()
             yield
         finally:
             if collecting:
                 gc.enable()
-            torch.set_default_dtype(dtype)
-            if torch.get_default_device() != default_device:
-                # A default device is looked up at each tensor that is made; that of the start costs nothing.
-                torch.set_default_device(None if default_device.type == "cpu" else default_device)
-            torch.set_grad_enabled(grad)
-            if _determinism() != determinism:
-                torch.use_deterministic_algorithms(determinism[0], warn_only=determinism[1])
-            if torch.get_num_threads() != threads:
-                torch.set_num_threads(threads)
             if os.environ != environment:
                 os.environ.clear()
                 os.environ.update(environment)
-            if torch.backends.quantized.engine != engine:
-                torch.backends.quantized.engine = engine
-            torch.backends.mha.set_fastpath_enabled(fastpath)
             random.setstate(python_state)
             if numpy is not None:
                 numpy.random.set_state(numpy_state)
             with suppress(OSError):
                 os.chdir(folder)
+
+
+@contextmanager
+def _with_defaults() -> Iterator[None]:
+    """Run the body with PyTorch's defaults; then put back what was there.
+
+    The fused paths of transformer layers are off meanwhile, since they hide the work of one module in another.
+    """
+    fastpath = torch.backends.mha.get_fastpath_enabled()
+    engine = torch.backends.quantized.engine
+    dtype = torch.get_default_dtype()
+    device = _default_device()
+    grad = torch.is_grad_enabled()
+    determinism = _determinism()
+    threads = torch.get_num_threads()
+    try:
+        torch.backends.mha.set_fastpath_enabled(False)
+        torch.set_default_dtype(torch.float32)
+        if device is not None and device.type == "meta":
+            # There is nothing to run on where a model needs real tensors.
+            torch.set_default_device(None)
+        yield
+    finally:
+        torch.set_default_dtype(dtype)
+        if _default_device() != device:
+            torch.set_default_device(device)
+        torch.set_grad_enabled(grad)
+        if _determinism() != determinism:
+            torch.use_deterministic_algorithms(determinism[0], warn_only=determinism[1])
+        if torch.get_num_threads() != threads:
+            torch.set_num_threads(threads)
+        if torch.backends.quantized.engine != engine:
+            torch.backends.quantized.engine = engine
+        torch.backends.mha.set_fastpath_enabled(fastpath)
 
 
 def _determinism() -> tuple[bool, bool]:

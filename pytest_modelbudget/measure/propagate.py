@@ -39,6 +39,7 @@ LARGE = 32_768
 PATIENT = 1 << 24
 
 _META = torch.device("meta")
+_CPU = torch.device("cpu")
 _DISTRIBUTIONS = str(Path(torch.distributions.__file__).parent)
 
 # From a dispatched operation to the Python code that called it are our frames and a few of PyTorch's.
@@ -194,6 +195,8 @@ class Propagation:
 
     def _create(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
+        if "device" in kwargs:
+            kwargs = kwargs | {"device": _device(args, kwargs)}
         if key not in self._small:
             sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
             if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
@@ -354,7 +357,9 @@ def _device(args: Any, kwargs: Any) -> torch.device:
     """Where an operation puts its result: where it was told to, or where its first tensor is."""
     told = kwargs.get("device")
     if told is not None:
-        return torch.device(told)
+        device = torch.device(told)
+        # A model that is built without weights costs what it costs with them.
+        return _CPU if device.type == "meta" else device
     scalar_device = None
     for value in (*args, *kwargs.values()):
         for tensor in value if isinstance(value, list | tuple) else (value,):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -229,6 +229,42 @@ def test_a_model_on_the_meta_device_is_measured() -> None:
     with torch.device("meta"):
         model = nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 2))
     assert measure(model, (1, 4)).macs == 48
+
+
+RUNS: tuple[Literal["abstract", "real"], ...] = ("abstract", "real")
+
+
+class Buffered(nn.Module):
+    """Has what is large, what is small, and integers; and makes a tensor where it runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.large = nn.Linear(100, 100)
+        self.norm = nn.BatchNorm1d(100)
+        self.register_buffer("positions", torch.arange(100))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.norm(self.large(x)) @ torch.rand(100, 3)  # type: ignore[no-any-return]
+
+
+def test_a_model_built_on_the_meta_device_costs_what_it_costs_elsewhere() -> None:
+    def on_meta() -> nn.Module:
+        with torch.device("meta"):
+            return Buffered()
+
+    expected = measure(Buffered, (2, 100))
+    assert measure(on_meta, (2, 100)) == expected
+    assert measure(on_meta(), (2, 100)) == expected
+
+
+def test_a_default_device_without_elements_changes_nothing() -> None:
+    expected = [measure(Buffered, (2, 100), run=run) for run in RUNS]
+    torch.set_default_device("meta")
+    try:
+        assert [measure(Buffered, (2, 100), run=run) for run in RUNS] == expected
+        assert torch.empty(1).is_meta
+    finally:
+        torch.set_default_device(None)
 
 
 def test_a_model_may_cast_itself_while_it_is_built() -> None:

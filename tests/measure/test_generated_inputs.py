@@ -101,7 +101,7 @@ def assert_tensor(made: Any, value: dict[str, Any], default: torch.dtype) -> Non
     if is_drawn:
         assert value.get("low", 0) <= int(made.min()) <= int(made.max()) < value["high"]
     elif "fill" in value:
-        expected = torch.tensor(value["fill"]).to(made.dtype)
+        expected = torch.tensor(value["fill"], dtype=made.dtype)
         assert bool(((made == expected) | (made.isnan() & expected.isnan())).all())
 
 

@@ -146,6 +146,7 @@ class Disturbing(nn.Module):
         random.seed(7)
         np.random.seed(7)
         torch.set_default_dtype(torch.float64)
+        torch.set_default_device("cpu")
         torch.backends.mha.set_fastpath_enabled(False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -161,6 +162,7 @@ def test_the_process_is_the_same_afterwards(inputs: Any) -> None:
             random.getstate(),
             str(np.random.get_state()),
             torch.get_default_dtype(),
+            getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None),
             torch.backends.mha.get_fastpath_enabled(),
             torch.is_grad_enabled(),
             gc.isenabled(),

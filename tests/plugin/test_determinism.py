@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.plugin.conftest import OTHER_PLUGINS
+
+pytestmark = pytest.mark.needs_torch
+
 MODELS = """
 import torch
 import torchvision
 from torch import nn
-
-pytestmark = pytest.mark.needs_torch
 
 
 class Perceptron(nn.Module):
@@ -87,7 +89,7 @@ inputs = { ids = { shape = [2, 10], dtype = "int64", high = 50 }, mask = { shape
 mode = "train"
 """
 
-PLUGINS = ["-p", "no:randomly", "-p", "no:asyncio", "-p", "no:hypothesispytest", "-p", "no:cacheprovider"]
+PLUGINS = [f"-pno:{name}" for name in (*OTHER_PLUGINS, "cacheprovider")]
 UPDATE = [*PLUGINS, "--modelbudget-update", "--modelbudget-json=report.json"]
 
 
@@ -155,7 +157,7 @@ def test_what_a_process_has_measured_before_changes_nothing(project: Project) ->
         ),
         (
             {"PYTHONHASHSEED": "12345", "OMP_NUM_THREADS": "4", "LC_ALL": "tr_TR.UTF-8"},
-            ["set_default_dtype(torch.bfloat16)", "set_default_device('cpu')", "use_deterministic_algorithms(True)"],
+            ["set_default_dtype(torch.bfloat16)", "set_default_device('meta')", "use_deterministic_algorithms(True)"],
         ),
     ],
     ids=["ASCII, one thread, float64 and a seed", "Turkish, four threads, bfloat16 and a device"],
@@ -197,3 +199,4 @@ def test_windows_line_ends_are_no_change(project: Project) -> None:
     finally:
         for file, data in before.items():
             file.write_bytes(data)
+        project.recorded = project.files()

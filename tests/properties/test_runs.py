@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.pyproject import parse
 from tests.examples import examples
-from tests.plugin.conftest import MODELS
+from tests.plugin.conftest import MODELS, OTHER_PLUGINS
 from tests.properties.documents import DOCUMENTS, models
 from tests.properties.mutations import mutated, torn
 from tests.properties.toml import LAYOUTS, ODD, text_of
@@ -74,7 +74,7 @@ def tables_of(data: bytes) -> dict[str, Any] | None:
 
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
-    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no:hypothesispytest")
+    monkeypatch.setenv("PYTEST_ADDOPTS", " ".join(f"-p no:{name}" for name in OTHER_PLUGINS))
     monkeypatch.delenv("CI", raising=False)
     pytester.makepyfile(models=MADE)
     return pytester

@@ -49,6 +49,13 @@ def wall(session: nox.Session) -> None:
 
 
 @nox.session
+def coverage(session: nox.Session) -> None:
+    """All tests, and which branches of the package they run."""
+    session.install(".[test]", "pytest-cov")
+    session.run("pytest", "-n", "2", "--cov", "--cov-report=term-missing:skip-covered", *session.posargs)
+
+
+@nox.session
 def check(session: nox.Session) -> None:
     """Lint, format and types."""
     session.install(".[check,test]")

@@ -7,14 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pytest_modelbudget.baseline import Baseline
 from pytest_modelbudget.cli import main
 from pytest_modelbudget.git import Git
 from pytest_modelbudget.history import recorded_history
 from tests.commits.conftest import BLOCK, CLASSES, RESNET50, Repository
+from tests.networks import recorded as recorded_network
+from tests.networks import with_classes
 
 Captured = pytest.CaptureFixture[str]
 TOTALS = [RESNET50, RESNET50 + CLASSES, RESNET50 + CLASSES + BLOCK, RESNET50 + BLOCK]
@@ -80,6 +84,38 @@ def test_history_can_be_measured(unrecorded: Repository, capsys: Captured) -> No
 def test_history_without_a_baseline_says_what_to_do(unrecorded: Repository, capsys: Captured) -> None:
     assert main(["history"]) == 4
     assert "no baseline is recorded in the history of this branch: --measure measures" in capsys.readouterr().err
+
+
+def test_history_as_a_page(recorded: Repository, tmp_path: Path, capsys: Captured) -> None:
+    pytest.importorskip("plotly")
+    assert main(["history", "--html", str(tmp_path / "page.html")]) == 0
+    assert capsys.readouterr().err == f"modelbudget: wrote {tmp_path / 'page.html'}\n"
+    assert "Revert the classes" in (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert main(["history", "--html", str(tmp_path)]) == 4
+    assert capsys.readouterr().err == f"modelbudget: {tmp_path} cannot be written: Is a directory\n"
+
+
+def test_history_of_a_clone_that_was_cut_off_says_so(
+    recorded: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    recorded.git("clone", "-q", "--depth", "1", f"file://{recorded.folder}", str(tmp_path / "clone"))
+    monkeypatch.chdir(tmp_path / "clone")
+    assert main(["history"]) == 0
+    assert "modelbudget: this clone is shallow: the history begins where it was cut off" in capsys.readouterr().err
+
+
+def test_history_without_a_commit_or_a_model_is_one_line(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(repository.folder)
+    assert main(["history"]) == 4
+    assert capsys.readouterr().err == "modelbudget: there is no commit yet\n"
+    repository.commit("Begin")
+    assert main(["history", "--measure"]) == 4
+    assert capsys.readouterr().err.startswith("modelbudget: there is no model to measure: ")
+    with pytest.raises(SystemExit) as ended:
+        main(["history", "-n", "0"])
+    assert ended.value.code == 4
 
 
 def test_an_unknown_model_is_one_line(recorded: Repository, capsys: Captured) -> None:
@@ -172,6 +208,76 @@ def test_diff_of_files(recorded: Repository, capsys: Captured, tmp_path: Path) -
     old.write_text(recorded.git("show", "HEAD~7:budgets/resnet.json"))
     assert main(["diff", str(old), "costs/resnet50.json"]) == 0
     assert "added Bottleneck (8 layers)" in capsys.readouterr().out
+
+
+@pytest.fixture
+def small(repository: Repository, monkeypatch: pytest.MonkeyPatch) -> Repository:
+    """Two commits: one records a model, the next one another in its place."""
+    monkeypatch.chdir(repository.folder)
+    baseline = Baseline(repository.folder / "budgets", "budgets")
+    for name, other in (("old", "new"), ("new", "old")):
+        baseline.forget(other)
+        baseline.record(name, [replace(recorded_network("resnet18")[0], model=name)])
+        repository.commit(f"Record {name}")
+    return repository
+
+
+def test_diff_names_models_that_came_and_went(small: Repository, capsys: Captured) -> None:
+    assert main(["diff", "HEAD~1", "HEAD"]) == 0
+    # torchvision's own table has 11,689,512 parameters; the inputs of the recorded network are 64 wide.
+    costs = "params 11.7M, size 46.8 MB, macs 148.6M"
+    told = lines(capsys)
+    assert told[0] == f"old removed (budgets/old.json at {small.sha('HEAD~1')[:9]})"
+    assert told[1] == costs
+    assert told[3] == f"new added (budgets/new.json at {small.sha()[:9]})"
+    assert told[4] == costs
+
+
+def test_diff_with_the_working_tree_takes_models_of_tests_as_they_are_recorded(
+    small: Repository, capsys: Captured
+) -> None:
+    (small.folder / "budgets" / "torn.json").write_text("{")
+    assert main(["diff", "HEAD"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.split() == [
+        "new",
+        "budgets/new.json",
+        "at",
+        small.sha()[:9],
+        "→",
+        "budgets/new.json",
+        "unchanged",
+    ]
+    assert captured.err.startswith("modelbudget: budgets/torn.json is broken: ")
+
+
+def test_diff_of_nothing_is_one_line(repository: Repository, monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    monkeypatch.chdir(repository.folder)
+    repository.commit("Begin")
+    assert main(["diff", "HEAD"]) == 4
+    assert capsys.readouterr().err.startswith("modelbudget: there is no model to compare in ")
+
+
+def test_diff_of_two_profiles_that_were_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    profile = recorded_network("resnet18")[0]
+    for name, each in (("old", profile), ("new", with_classes(profile, 1001))):
+        Path(f"{name}.json").write_text(each.to_json())
+    assert main(["diff", "old.json", "new.json"]) == 0
+    # A class more: 512 weights and a bias, and 512 multiply-accumulates.
+    assert "fc +513 +512 changed Linear: out_features 1000 → 1001" in lines(capsys)
+
+
+def test_a_file_that_is_no_profile_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("old.json").write_text("{}")
+    assert main(["diff", "old.json", "old.json"]) == 4
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("modelbudget: old.json: ")
 
 
 @pytest.mark.parametrize(

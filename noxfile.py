@@ -14,7 +14,7 @@ nox.options.error_on_missing_interpreters = True
 
 PROJECT = nox.project.load_toml("pyproject.toml")["project"]
 # What measures, and what it brings with it.
-MEASURING = ("torch", "torchvision", "thop", "ptflops", "fvcore", "pytorch-model-summary")
+MEASURING = ("torch", "torchvision", "thop", "ptflops", "fvcore", "pytorch-model-summary", "transformers")
 
 
 def lowest() -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from tests.examples import examples
 from tests.properties.documents import DOCUMENTS
 from tests.properties.mutations import Steps, mutated, torn
 from tests.properties.toml import LAYOUTS, ODD, ROOT, Layout, line_of, text_of
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
 
 MUTATED = DOCUMENTS.flatmap(lambda table: mutated(table, ODD))
 BYTES = st.builds(lambda table, layout: text_of(layout.lines(table)).encode(), DOCUMENTS, LAYOUTS)
@@ -64,6 +70,8 @@ def test_a_table_that_is_nearly_right_is_read_or_refused_at_the_line_and_key(
         found = re.match(r"pyproject\.toml:(\d+): \[tool\.modelbudget", one)
         assert found is not None, one
         assert 1 <= int(found[1]) <= len(lines)
+    # Of two mistakes in a limit the first one in the text is told.
+    table = tomllib.loads(text_of(lines))["tool"]["modelbudget"]
     try:
         schema.read(table)
     except schema.Mistakes as mistakes:

@@ -9,7 +9,8 @@ from fractions import Fraction
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
-from pytest_modelbudget.limit import Limit, Limits, Place
+from pytest_modelbudget.limit import Limits, Place
+from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.profile import Profile
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Check:
         layer: qualified name of the layer that is limited, or None for the whole model.
         baseline: the recorded value, or None where there is none.
         place: where the bound is written.
+        growth: the growth that is allowed, in words: ``2%``, ``1,000 params``; empty of another bound.
     """
 
     metric: str
@@ -43,6 +45,7 @@ class Check:
     layer: str | None = None
     baseline: int | None = None
     place: Place | None = None
+    growth: str = ""
 
     @property
     def excess(self) -> int:
@@ -163,19 +166,16 @@ def _check_limits(
     for metric, limit in limits.items():
         measured: int = getattr(profile, metric)
         recorded: int | None = None if baseline is None else getattr(baseline, metric)
+        places = limit.places or {}
+        if limit.max is not None:
+            yield Check(metric, "max", limit.max, measured, layer, recorded, places.get("max"))
+        if limit.min is not None:
+            yield Check(metric, "min", limit.min, measured, layer, recorded, places.get("min"))
         grown_from = measured if accept_growth else recorded
-        for bound, value in _bounds(limit, grown_from):
-            place = (limit.places or {}).get(bound)
-            yield Check(metric, bound, value, measured, layer, grown_from if bound == "growth" else recorded, place)
-
-
-def _bounds(limit: Limit, recorded: int | None) -> Iterator[tuple[Bound, int]]:
-    if limit.max is not None:
-        yield "max", limit.max
-    if limit.min is not None:
-        yield "min", limit.min
-    if limit.growth is not None and recorded is not None:
-        yield "growth", recorded + limit.growth.allowance(recorded)
+        if limit.growth is not None and grown_from is not None:
+            most = grown_from + limit.growth.allowance(grown_from)
+            told = limit.growth.told(grown_from, METRICS[metric])
+            yield Check(metric, "growth", most, measured, layer, grown_from, places.get("growth"), told)
 
 
 def _without_baseline(limits: Limits, baseline: Profile | None, prefix: str) -> list[str]:

@@ -68,13 +68,13 @@ class Gathering:
             # A plugin may run a test again; what an earlier attempt found is of no use then.
             self._found.pop(report.nodeid, None)
         path, line, _ = report.location
-        if report.failed and not carried.get("kind") and path.endswith("pyproject.toml"):
+        is_model = path.endswith("pyproject.toml")
+        if is_model and report.failed and report.when != "teardown" and not carried.get("kind"):
             # Its worker died, so that nobody could say more.
             carried = {**carried, "kind": "unmeasured", "text": report.longreprtext}
         if not carried:
             return
-        is_test = not path.endswith("pyproject.toml")
-        order = (is_test, 0 if is_test else path.count("/"), path, line or 0, report.nodeid)
+        order = (not is_model, path.count("/") if is_model else 0, path, line or 0, report.nodeid)
         found = self._found.setdefault(report.nodeid, _Found(order))
         if carried.get("verdicts"):
             from pytest_modelbudget.budget import Verdict

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from pytest_modelbudget.metrics import Metric
-from pytest_modelbudget.units import format_apart, parse_percentage, parse_quantity
+from pytest_modelbudget.units import format_apart, format_exact, parse_percentage, parse_quantity
 from pytest_modelbudget.wording import Mistake, instead
 from pytest_modelbudget.wording import shown as in_words
 
@@ -28,6 +28,12 @@ class Growth:
         """The growth allowed over ``baseline``, in the metric's own unit, rounded down."""
         by_fraction = int(baseline * self.relative) if self.relative is not None else 0
         return max(by_fraction, self.absolute or 0)
+
+    def told(self, baseline: int, metric: Metric) -> str:
+        """The allowance over ``baseline`` that holds: the percentage that is written, or the amount: ``2%``, ``1,000 params``."""
+        if self.relative is None or self.allowance(baseline) > int(baseline * self.relative):
+            return format_exact(self.absolute or 0, metric)
+        return f"{float(100 * self.relative):g}%"
 
 
 @dataclass(frozen=True)

@@ -60,6 +60,28 @@ def test_growth_is_held_against_the_baseline() -> None:
     assert (breach.bound, breach.limit, breach.baseline, breach.excess) == ("growth", 57, 50, 1)
 
 
+@pytest.mark.parametrize(
+    ("growth", "told"),
+    [
+        (Growth(relative=Fraction(25, 1000)), "2.5%"),  # one parameter of 50, which 2% would allow too
+        (Growth(absolute=3), "3 params"),
+        (Growth(relative=Fraction(2, 100), absolute=3), "3 params"),  # 3 are more than 1
+        (Growth(relative=Fraction(10, 100), absolute=3), "10%"),  # 5 are more than 3
+    ],
+)
+def test_the_growth_that_holds_is_told_in_words(growth: Growth, told: str) -> None:
+    baseline = Profile(layers={"": Layer("", "Net", params=50)}, peak_memory=0)
+    [checked] = check(PROFILE, {"params": Limit(growth=growth)}, baseline=baseline).checks
+    assert checked.growth == told
+
+
+def test_growth_that_is_accepted_starts_from_what_is_measured() -> None:
+    baseline = Profile(layers={"": Layer("", "Net", params=50)}, peak_memory=0)
+    limits = {"params": Limit(growth=Growth(relative=Fraction(50, 100)))}
+    [checked] = check(PROFILE, limits, baseline=baseline, accept_growth=True).checks
+    assert (checked.limit, checked.baseline, checked.growth) == (58 + 29, 58, "50%")
+
+
 def test_of_two_allowances_the_larger_one_holds() -> None:
     growth = Growth(relative=Fraction(1, 10), absolute=3)
     assert growth.allowance(100) == 10

@@ -10,7 +10,6 @@ from typing import Literal
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.changes import share_text
-from pytest_modelbudget.report.words import percent
 from pytest_modelbudget.session import case_id
 from pytest_modelbudget.units import format_apart
 
@@ -63,21 +62,7 @@ def in_short(check: Check) -> str:
 
 def allowed_growth(check: Check) -> str:
     """`` (2% growth allowed)`` of a growth limit; empty of another."""
-    if check.bound != "growth":
-        return ""
-    if not check.baseline:
-        return " of growth"
-    return f" ({_allowance(check.limit - check.baseline, check.baseline)} growth allowed)"
-
-
-def _allowance(allowed: int, baseline: int) -> str:
-    """A growth as a percentage: the shortest one that allows just as much, which is the one that was written."""
-    for digits in range(4):
-        share = Fraction(round(Fraction(100 * allowed, baseline), digits), 100)
-        for each in (share, share + Fraction(1, 100 * 10**digits)):
-            if int(baseline * each) == allowed:
-                return f"{float(100 * each):g}%"
-    return percent(Fraction(allowed, baseline))
+    return f" ({check.growth} growth allowed)" if check.growth else ""
 
 
 def use_of(check: Check) -> Fraction:

@@ -30,7 +30,7 @@ class Growth:
         return max(by_fraction, self.absolute or 0)
 
     def told(self, baseline: int, metric: Metric) -> str:
-        """The allowance over ``baseline`` that holds: the percentage that is written, or the amount: ``2%``, ``1,000 params``."""
+        """The allowance over ``baseline`` that holds: the percentage that is written, or an amount: ``1,000 MACs``."""
         if self.relative is None or self.allowance(baseline) > int(baseline * self.relative):
             return format_exact(self.absolute or 0, metric)
         return f"{float(100 * self.relative):g}%"

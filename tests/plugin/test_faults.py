@@ -128,6 +128,7 @@ class Fault:
         around: the run happens within it.
         settings: what pyproject.toml holds then.
         in_package: whether the models stand in a package below the root.
+        own_process: whether the run has to be in a process of its own.
         judged: whether the good model is judged.
     """
 
@@ -137,6 +138,7 @@ class Fault:
     around: Callable[[Path], Any] = nullcontext
     settings: Callable[[str], bytes] = str.encode
     in_package: bool = False
+    own_process: bool = False
     judged: bool = True
 
 
@@ -197,12 +199,12 @@ UPDATE = ("--modelbudget-update",)
 FAULTS = {
     "the factory raises": Fault("raises"),
     "the factory exits": Fault("exits"),
-    "the factory hangs, and you press Ctrl-C": Fault("interrupted", UPDATE, judged=False),
-    "the factory hangs, with pytest-timeout": Fault("hangs", ("--timeout", "3")),
-    "the factory kills its process, with pytest-xdist": Fault("dies", ("-n", "1")),
+    "the factory hangs, and you press Ctrl-C": Fault("interrupted", UPDATE, own_process=True, judged=False),
+    "the factory hangs, with pytest-timeout": Fault("hangs", ("--timeout", "3"), own_process=True),
+    "the factory kills its process, with pytest-xdist": Fault("dies", ("-n", "1"), own_process=True),
     "the factory allocates too much": Fault("allocates"),
-    "the forward pass allocates too much": Fault("Allocating"),
-    "the forward pass never returns to its start": Fault("Recursive"),
+    "the forward pass allocates too much": Fault("Allocating", own_process=True),
+    "the forward pass never returns to its start": Fault("Recursive", own_process=True),
     "the model holds itself among its modules": Fault("loop"),
     "the factory prints": Fault("prints"),
     "the factory changes the current folder": Fault("folder"),
@@ -269,8 +271,9 @@ def test_what_the_page_says_is_what_a_user_sees(project: MakeProject, what: str)
     file.write_bytes(fault.settings(file.read_text().replace("faults:Perceptron", f"faults:{fault.factory}", 1)))
     fault.prepare(folder)
     before = recorded(folder)
+    starts = made.runpytest_subprocess if fault.own_process else made.runpytest_inprocess
     with fault.around(folder):
-        result = made.runpytest_subprocess(*fault.args)
+        result = starts(*fault.args)
     output = "\n".join([*result.outlines, *result.errlines])
     assert result.ret == code, output
     for message in () if is_harmless else re.findall(r"`([^`]*)`", seen):

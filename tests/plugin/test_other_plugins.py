@@ -59,9 +59,10 @@ OUTCOMES = {"passed": 3 + 5, "failed": 2, "errors": 1}
 
 
 def run(made: pytest.Pytester, *args: str, plugins: tuple[str, ...] = ()) -> pytest.RunResult:
-    """A run in a process of its own, with none of the other plugins but those that are asked for."""
+    """A run with none of the other plugins but those that are asked for; with them it has a process of its own."""
     without = [arg for name in OTHER_PLUGINS if name not in plugins for arg in ("-p", f"no:{name}")]
-    return made.runpytest_subprocess(*without, *args)
+    starts = made.runpytest_subprocess if plugins else made.runpytest_inprocess
+    return starts(*without, *args)
 
 
 def found(made: pytest.Pytester, *args: str, plugins: tuple[str, ...] = ()) -> tuple[dict[str, Any], dict[str, int]]:
@@ -194,7 +195,7 @@ def test_a_factory_that_hangs_is_an_error_after_its_time(project: MakeProject) -
     "args",
     [
         ["-p", "no:cacheprovider"],
-        ["--import-mode=importlib"],
+        ["--import-mode=importlib", "-o", "pythonpath=."],
         ["-p", "no:warnings"],
         ["--assert=plain"],
         ["-s"],

@@ -30,7 +30,8 @@ PAGES = [
     *(ROOT / "README.md", ROOT / "CONTRIBUTING.md"),
     *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page.parent.name != "_generated"),
 ]
-EXTRAS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"])
+EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+TESTED_WITH = {re.split(r"[^\w-]", requirement)[0] for requirement in EXTRAS["test"]}
 WRITES = os.environ.get("MODELBUDGET_WRITE_PAGES") == "1"
 
 
@@ -78,9 +79,11 @@ def _installs_what_there_is(text: str) -> None:
     for line in text.splitlines():
         if line == "nox" or line.startswith("python3 -m venv"):
             continue  # what .ci/run does itself
-        found = re.fullmatch(r"pip install '?pytest-modelbudget(?:\[([\w,]+)\])?'?", line)
+        found = re.fullmatch(r"pip install '?pytest-modelbudget(?:\[([\w,]+)\])?'?((?: [a-z]+)*)", line)
         assert found, line
-        assert EXTRAS.issuperset((found[1] or "test").split(","))
+        assert set(EXTRAS).issuperset((found[1] or "test").split(","))
+        # What the page needs besides, the tests that play it have.
+        assert TESTED_WITH.issuperset(found[2].split())
 
 
 CHECKS: dict[str, Callable[[str], object]] = {

@@ -166,7 +166,8 @@ def test_the_environment_and_what_a_conftest_sets_change_nothing(
     project: Project, environment: dict[str, str], lines: list[str]
 ) -> None:
     conftest = project.folder / "conftest.py"
-    conftest.write_text("import torch\n" + "".join(f"torch.{line}\n" for line in lines), encoding="utf-8")
+    # PyTorch 2.8 cannot import torchvision where a default device is set.
+    conftest.write_text("import torch, torchvision\n" + "".join(f"torch.{line}\n" for line in lines), encoding="utf-8")
     try:
         project.run("-m", "pytest", *UPDATE, **environment)
     finally:

@@ -32,6 +32,8 @@ PAGES = [
 ]
 EXTRAS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
 TESTED_WITH = {re.split(r"[^\w-]", requirement)[0] for requirement in EXTRAS["test"]}
+NAME = "pytest-modelbudget"
+ADDRESS = "git+https://github.com/pytest-modelbudget/pytest-modelbudget"
 WRITES = os.environ.get("MODELBUDGET_WRITE_PAGES") == "1"
 
 
@@ -79,11 +81,21 @@ def _installs_what_there_is(text: str) -> None:
     for line in text.splitlines():
         if line == "nox" or line.startswith("python3 -m venv"):
             continue  # what .ci/run does itself
+        if "--index-url" in line or line == f"pip install '{NAME} @ {ADDRESS}'":
+            continue
         found = re.fullmatch(r"pip install '?pytest-modelbudget(?:\[([\w,]+)\])?'?((?: [a-z]+)*)", line)
         assert found, line
         assert set(EXTRAS).issuperset((found[1] or "test").split(","))
         # What the page needs besides, the tests that play it have.
         assert TESTED_WITH.issuperset(found[2].split())
+
+
+@pytest.mark.parametrize("page", [*PAGES, *sorted((ROOT / "examples").rglob("*.yml"))], ids=_id)
+def test_what_installs_by_name_says_where_it_comes_from_until_there_is_a_release(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+
+    if re.search(rf"pip install .*{NAME}", text):
+        assert re.search(r"[Uu]ntil the first release", text)
 
 
 CHECKS: dict[str, Callable[[str], object]] = {

@@ -13,12 +13,17 @@ Return = tuple[int | str | None, bool]
 
 
 class New:
-    """A result in a storage of its own."""
+    """A result in a storage of its own.
 
-    __slots__ = ("description",)
+    Attributes:
+        nbytes: the storage's size, which may be more than the result reaches.
+    """
 
-    def __init__(self, description: Description) -> None:
+    __slots__ = ("description", "nbytes")
+
+    def __init__(self, description: Description, nbytes: int) -> None:
         self.description = description
+        self.nbytes = nbytes
 
 
 class Alias:
@@ -55,7 +60,9 @@ def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.de
     description = describe_tensor(out, device)
     if where is None:
         where = _sharing(out, args)
-    return New(description) if where is None else Alias(description, where, is_same)
+    if where is not None:
+        return Alias(description, where, is_same)
+    return New(description, out.untyped_storage().nbytes())
 
 
 def _sharing(out: torch.Tensor, args: Any) -> int | None:

@@ -67,6 +67,8 @@ class AbstractTensor(torch.Tensor):
 
     description: Description
     held: Storage
+    # Whether it is lazily conjugated or negated: operations that cannot take it so copy it first.
+    is_mirrored = False
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -118,6 +120,13 @@ def make(description: Description, held: Storage, requires_grad: bool = False) -
         # Autograd keeps results as tensors of its own on the same storage, which then has to keep `held` alive.
         tensor.untyped_storage().held = held  # type: ignore[attr-defined]
     return tensor
+
+
+def mirror(tensor: AbstractTensor, conjugated: bool, negated: bool) -> None:
+    """Have a tensor lazily conjugated, negated or both."""
+    torch._C._set_conj(tensor, conjugated)  # type: ignore[attr-defined]
+    torch._C._set_neg(tensor, negated)  # type: ignore[attr-defined]
+    tensor.is_mirrored = conjugated or negated
 
 
 def can_be_abstract(tensor: torch.Tensor) -> bool:

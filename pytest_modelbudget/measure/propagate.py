@@ -20,6 +20,7 @@ from pytest_modelbudget.measure.abstract import (
     can_be_abstract,
     describe_tensor,
     make,
+    mirror,
 )
 from pytest_modelbudget.measure.memory import Memory, Storage
 from pytest_modelbudget.measure.results import Alias, New, Return, remember_all
@@ -269,7 +270,11 @@ class Propagation:
             if remembered.is_same:
                 return base
             if type(base) is AbstractTensor:
-                return make(remembered.description, base.held)
+                view = make(remembered.description, base.held)
+                if base.is_mirrored or remembered.mirrors is not None:
+                    conjugates, negates = remembered.mirrors or (False, False)
+                    mirror(view, base.is_conj() != conjugates, base.is_neg() != negates)
+                return view
             return make(remembered.description, Storage(0, None))
         return remembered.value
 

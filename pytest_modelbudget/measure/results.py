@@ -27,14 +27,21 @@ class New:
 
 
 class Alias:
-    """A result that shares an argument's storage, or is that argument."""
+    """A result that shares an argument's storage, or is that argument.
 
-    __slots__ = ("description", "is_same", "where")
+    Attributes:
+        mirrors: whether it is lazily conjugated, and negated, where the argument is not; None where neither.
+    """
 
-    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
+    __slots__ = ("description", "is_same", "mirrors", "where")
+
+    def __init__(
+        self, description: Description, where: int | str, is_same: bool, mirrors: tuple[bool, bool] | None
+    ) -> None:
         self.description = description
         self.where = where
         self.is_same = is_same
+        self.mirrors = mirrors
 
 
 class Constant:
@@ -61,7 +68,8 @@ def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.de
     if where is None:
         where = _sharing(out, args)
     if where is not None:
-        return Alias(description, where, is_same)
+        mirrors = (out.is_conj(), out.is_neg())
+        return Alias(description, where, is_same, mirrors if any(mirrors) else None)
     return New(description, out.untyped_storage().nbytes())
 
 

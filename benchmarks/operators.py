@@ -223,9 +223,8 @@ def outcomes(op: Any, setting: str, form: str, layout: str = "") -> Iterator[Out
     """What becomes of each sample of an operator."""
     try:
         for function, args, kwargs in samples(op, setting, form):
-            if layout:
-                args, kwargs = laid_out(LAYOUTS[layout], args), laid_out(LAYOUTS[layout], kwargs)
-            yield compare(function, args, kwargs, setting.split()[1])
+            call = laid_out(LAYOUTS[layout], (args, kwargs)) if layout else (args, kwargs)
+            yield compare(function, *call, setting.split()[1])
     except (RuntimeError, NotImplementedError, AssertionError, ImportError, ModuleNotFoundError) as error:
         yield Outcome("no samples", str(error).partition("\n")[0])
 
@@ -262,11 +261,7 @@ def main() -> int:
     if options.layouts:
         settings, forms, layouts = options.setting or SETTINGS[:2], options.form or FORMS[:1], list(LAYOUTS)
     tasks = [
-        (name, setting, form, layout)
-        for name in names
-        for layout in layouts
-        for setting in settings
-        for form in forms
+        (name, setting, form, layout) for name in names for layout in layouts for setting in settings for form in forms
     ]
     counts: dict[str, Counter[str]] = defaultdict(Counter)
     told: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
@@ -280,23 +275,25 @@ def main() -> int:
     return _report(counts, told, options.verbose)
 
 
-def _report(
-    counts: dict[str, Counter[str]], told: dict[tuple[str, str], Counter[str]], verbose: bool
-) -> int:
+def _print(line: str = "") -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _report(counts: dict[str, Counter[str]], told: dict[tuple[str, str], Counter[str]], verbose: bool) -> int:
     verdicts = (EQUAL, FELL_BACK, REFUSED, "no samples", DIFFER, CRASH)
     total = sum(counts.values(), Counter[str]())
-    print(f"{'':48}" + "".join(f"{verdict:>17}" for verdict in verdicts))
+    _print(f"{'':48}" + "".join(f"{verdict:>17}" for verdict in verdicts))
     for row, counted in [*sorted(counts.items()), ("all", total)]:
-        print(f"{row:48}" + "".join(f"{counted[verdict]:17,}" for verdict in verdicts))
+        _print(f"{row:48}" + "".join(f"{counted[verdict]:17,}" for verdict in verdicts))
     for verdict in verdicts[1:]:
-        print(f"\n{verdict}:")
+        _print(f"\n{verdict}:")
         for (which, name), details in sorted(told.items()):
             if which == verdict:
                 some = details.most_common(None if verbose else 3)
                 for detail, number in some:
-                    print(f"  {name} ({number}): {detail[:400]}")
+                    _print(f"  {name} ({number}): {detail[:400]}")
                 if len(details) > len(some):
-                    print(f"  {name}: and {len(details) - len(some)} others")
+                    _print(f"  {name}: and {len(details) - len(some)} others")
     return int(bool(total[DIFFER] or total[CRASH]))
 
 

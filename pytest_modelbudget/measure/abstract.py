@@ -122,11 +122,16 @@ def make(description: Description, held: Storage, requires_grad: bool = False) -
     return tensor
 
 
-def mirror(tensor: AbstractTensor, conjugated: bool, negated: bool) -> None:
-    """Have a tensor lazily conjugated, negated or both."""
-    torch._C._set_conj(tensor, conjugated)  # type: ignore[attr-defined]
-    torch._C._set_neg(tensor, negated)  # type: ignore[attr-defined]
-    tensor.is_mirrored = conjugated or negated
+def view(description: Description, base: AbstractTensor, mirrors: tuple[bool, bool] | None = None) -> AbstractTensor:
+    """A tensor of this description over the storage of ``base``; ``mirrors`` has it conjugated, or negated, lazily."""
+    seen = make(description, base.held)
+    if base.is_mirrored or mirrors is not None:
+        conjugates, negates = mirrors or (False, False)
+        conjugated, negated = base.is_conj() != conjugates, base.is_neg() != negates
+        torch._C._set_conj(seen, conjugated)  # type: ignore[attr-defined]
+        torch._C._set_neg(seen, negated)  # type: ignore[attr-defined]
+        seen.is_mirrored = conjugated or negated
+    return seen
 
 
 def can_be_abstract(tensor: torch.Tensor) -> bool:

@@ -121,9 +121,7 @@ def native_batch_norm(
 ) -> tuple[torch.Tensor, ...]:
     """Outside training nothing is saved."""
     out, *_ = aten.native_batch_norm.default(inputs, weight, bias, mean, var, training, *args)
-    saved = inputs.new_empty(
-        inputs.shape[1] if training else 0, dtype=_statistics(inputs, weight, bias, mean, var)
-    )
+    saved = inputs.new_empty(inputs.shape[1] if training else 0, dtype=_statistics(inputs, weight, bias, mean, var))
     return out, saved, torch.empty_like(saved)
 
 
@@ -148,7 +146,7 @@ def _never(*_: object) -> bool:
     return False
 
 
-def _with_statistics(mean: Any, var: Any, training: bool, *_: object) -> bool:
+def _with_statistics(_mean: object, _var: object, training: bool, *_: object) -> bool:
     return training
 
 
@@ -206,6 +204,78 @@ def _as_large_as_first(func: Any) -> Rule:
     return out_over
 
 
+# -- lookups -------------------------------------------------------------------------------------------------------
+
+_SUM, _MEAN, _MAX = range(3)
+_ADDED_FAST = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _embedding_bag(func: Any, *, for_backward: bool) -> Rule:
+    """Which bag each index is in, how many are in each and which were the largest: as far as the kernel needs it."""
+
+    def looked_up(
+        weight: torch.Tensor,
+        indices: torch.Tensor,
+        offsets: torch.Tensor,
+        scale_grad_by_freq: bool = False,
+        mode: int = _SUM,
+        sparse: bool = False,
+        per_sample_weights: torch.Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int = -1,
+    ) -> tuple[torch.Tensor, ...]:
+        others = (scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset, padding_idx)
+        out = func(weight, indices, offsets, *others)[0]
+        dtype = torch.promote_types(indices.dtype, offsets.dtype)
+        is_fast = weight.dtype in _ADDED_FAST and weight.stride(1) == 1 and padding_idx < 0
+        if per_sample_weights is not None and per_sample_weights.stride(0) != 1:
+            is_fast = False
+        bags = offsets.new_empty(offsets.numel(), dtype=dtype)
+        if for_backward or mode != _SUM:
+            bags = bags[: out.shape[0]]
+        if mode == _SUM and is_fast:
+            bag_of_each = indices.new_empty(0, dtype=dtype)
+        else:
+            bag_of_each = indices.new_empty(indices.numel() + 1, dtype=dtype)[:-1]
+        largest = bags.new_empty(out.shape if mode == _MAX else bags.shape)
+        return out, bag_of_each, bags, largest
+
+    return looked_up
+
+
+# -- Fourier transforms, as MKL has them ---------------------------------------------------------------------------
+
+
+def _to_half(tensor: torch.Tensor, dims: Sizes, normalization: int, onesided: bool) -> torch.Tensor:
+    out = aten._fft_r2c.default(tensor, dims, normalization, onesided)
+    return _transformed(tensor, out, [*_by_stride(tensor, dims[:-1]), *dims[-1:]])
+
+
+def _to_complex(tensor: torch.Tensor, dims: Sizes, normalization: int, forward: bool) -> torch.Tensor:
+    out = aten._fft_c2c.default(tensor, dims, normalization, forward)
+    return _transformed(tensor, out, _by_stride(tensor, dims)) if dims else torch.empty_like(tensor)
+
+
+def _to_real(tensor: torch.Tensor, dims: Sizes, normalization: int, last: int) -> torch.Tensor:
+    """Along all dimensions but the last a complex transform comes first."""
+    out = aten._fft_c2r.default(tensor, dims, normalization, last)
+    between = _to_complex(tensor, dims[:-1], normalization, False) if len(dims) > 1 else tensor
+    return _transformed(between, out, dims[-1:])
+
+
+def _by_stride(tensor: torch.Tensor, dims: Sizes) -> Sizes:
+    return sorted(dims, key=tensor.stride, reverse=True)
+
+
+def _transformed(tensor: torch.Tensor, out: torch.Tensor, dims: Sizes) -> torch.Tensor:
+    """The dimensions that are transformed lie innermost, and the others around them in their order in memory."""
+    inner = [dim % tensor.dim() for dim in dims]
+    outer = _by_stride(tensor, [dim for dim in range(tensor.dim()) if dim not in inner])
+    order = [*outer, *inner]
+    laid_out = torch.empty([out.shape[dim] for dim in order], dtype=out.dtype, device=out.device)
+    return laid_out.permute([order.index(dim) for dim in range(len(order))])
+
+
 # -- others --------------------------------------------------------------------------------------------------------
 
 
@@ -219,10 +289,17 @@ def _eigenvectors(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return values, by_columns(vectors)
 
 
+def _nonzero(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    found: torch.Tensor = aten.nonzero_static.default(tensor, **kwargs)
+    return found.new_empty(found.shape)
+
+
 # Called with tensors of the meta device in place of all tensors.
 KERNELS: dict[Any, Rule] = {
     aten.convolution.default: _convolution,
-    aten._native_batch_norm_legit.default: _saving_as_batch_norm(aten._native_batch_norm_legit.default, _with_statistics),
+    aten._native_batch_norm_legit.default: _saving_as_batch_norm(
+        aten._native_batch_norm_legit.default, _with_statistics
+    ),
     aten._native_batch_norm_legit.no_stats: _saving_as_batch_norm(aten._native_batch_norm_legit.no_stats, _always),
     aten._native_batch_norm_legit_no_training.default: _saving_as_batch_norm(
         aten._native_batch_norm_legit_no_training.default, _never
@@ -238,6 +315,14 @@ KERNELS: dict[Any, Rule] = {
     },
     **{func: _as_large_as_first(func) for func in (aten.im2col.default, aten.col2im.default)},
     **{func: _in_format_of_first(func) for func in (aten.max_unpool2d.default,)},
+    aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),
+    aten._embedding_bag_forward_only.default: _embedding_bag(
+        aten._embedding_bag_forward_only.default, for_backward=False
+    ),
+    aten._fft_r2c.default: _to_half,
+    aten._fft_c2c.default: _to_complex,
+    aten._fft_c2r.default: _to_real,
+    aten.nonzero_static.default: _nonzero,
     aten._linalg_svd.default: _singular_values,
     aten.linalg_eig.default: _eigenvectors,
 }

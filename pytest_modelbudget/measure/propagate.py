@@ -20,7 +20,7 @@ from pytest_modelbudget.measure.abstract import (
     can_be_abstract,
     describe_tensor,
     make,
-    mirror,
+    view,
 )
 from pytest_modelbudget.measure.memory import Memory, Storage
 from pytest_modelbudget.measure.results import Alias, New, Return, remember_all
@@ -270,11 +270,7 @@ class Propagation:
             if remembered.is_same:
                 return base
             if type(base) is AbstractTensor:
-                view = make(remembered.description, base.held)
-                if base.is_mirrored or remembered.mirrors is not None:
-                    conjugates, negates = remembered.mirrors or (False, False)
-                    mirror(view, base.is_conj() != conjugates, base.is_neg() != negates)
-                return view
+                return view(remembered.description, base, remembered.mirrors)
             return make(remembered.description, Storage(0, None))
         return remembered.value
 
@@ -313,6 +309,8 @@ def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same description."""
     if tensor.is_meta:
         return tensor
+    if tensor.layout is not torch.strided:
+        raise NeedsValuesError("an operation takes a sparse tensor, whose result depends on where its elements are")
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
 
 

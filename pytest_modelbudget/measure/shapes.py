@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe
+from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe, view
 from pytest_modelbudget.measure.kernels import KERNELS, native_batch_norm, native_layer_norm
 from pytest_modelbudget.measure.layouts import is_plain
 
@@ -173,6 +173,26 @@ def _pack_padded_sequence(
     return make(describe(shape, strides, inputs.dtype, inputs.device)), batch_sizes
 
 
+def _as_strided(
+    _: Make, tensor: AbstractTensor, size: list[int], stride: list[int], storage_offset: int | None = None
+) -> AbstractTensor:
+    """The storage may be larger than the tensor reaches; how large, the meta device cannot know."""
+    seen = describe(tuple(size), tuple(stride), tensor.dtype, tensor.device)
+    needed = seen.nbytes + (storage_offset or 0) * tensor.dtype.itemsize
+    if seen.nbytes and needed > tensor.held.nbytes:
+        raise RuntimeError(
+            f"setStorage: sizes {size}, strides {stride}, storage offset {storage_offset or 0}, and itemsize "
+            f"{tensor.dtype.itemsize} requiring a storage size of {needed} are out of bounds for storage of size "
+            f"{tensor.held.nbytes}"
+        )
+    return view(seen, tensor)
+
+
+def _as_strided_in_place(make: Make, tensor: AbstractTensor, *args: Any, **kwargs: Any) -> AbstractTensor:
+    tensor.data = _as_strided(make, tensor, *args, **kwargs)
+    return tensor
+
+
 ELEMENTWISE = (
     *(aten.relu.default, aten.gelu.default, aten.silu.default, aten.sigmoid.default, aten.tanh.default),
     *(aten.hardswish.default, aten.hardsigmoid.default, aten.hardtanh.default, aten.leaky_relu.default),
@@ -209,4 +229,6 @@ RULES: dict[Any, Callable[..., Any]] = {
 # Called with the tensors as they are, abstract ones and real ones.
 BY_HAND: dict[Any, Callable[..., Any]] = {
     aten._pack_padded_sequence.default: _pack_padded_sequence,
+    aten.as_strided.default: _as_strided,
+    aten.as_strided_.default: _as_strided_in_place,
 }

@@ -67,6 +67,8 @@ class AbstractTensor(torch.Tensor):
 
     description: Description
     held: Storage
+    # Whether it is lazily conjugated or negated: operations that cannot take it so copy it first.
+    is_mirrored = False
 
     __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
@@ -118,6 +120,18 @@ def make(description: Description, held: Storage, requires_grad: bool = False) -
         # Autograd keeps results as tensors of its own on the same storage, which then has to keep `held` alive.
         tensor.untyped_storage().held = held  # type: ignore[attr-defined]
     return tensor
+
+
+def view(description: Description, base: AbstractTensor, mirrors: tuple[bool, bool] | None = None) -> AbstractTensor:
+    """A tensor of this description over the storage of ``base``; ``mirrors`` has it conjugated, or negated, lazily."""
+    seen = make(description, base.held)
+    if base.is_mirrored or mirrors is not None:
+        conjugates, negates = mirrors or (False, False)
+        conjugated, negated = base.is_conj() != conjugates, base.is_neg() != negates
+        torch._C._set_conj(seen, conjugated)  # type: ignore[attr-defined]
+        torch._C._set_neg(seen, negated)  # type: ignore[attr-defined]
+        seen.is_mirrored = conjugated or negated
+    return seen
 
 
 def can_be_abstract(tensor: torch.Tensor) -> bool:

@@ -170,6 +170,16 @@ def _bilinear(
     return first + (first // sizes[sum_over[0]] if len(sum_over) > 1 else 0)
 
 
+def _linear_loss(inputs: Tensor, weight: Tensor, *others: Any, out: object) -> int:
+    """The logits, and those products of the backward pass that are made in the same pass over the chunks."""
+    _retain, wants_inputs, wants_weight, _wants_bias = others[-4:]
+    return inputs.numel() * int(weight.shape[0]) * (1 + bool(wants_inputs) + bool(wants_weight))
+
+
+def _linear_losses(inputs: Tensor, weight: Tensor, *_: object, out: object) -> int:
+    return inputs.numel() * int(weight.shape[0])
+
+
 # -- convolutions --------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +313,8 @@ _OURS: dict[str, Formula] = {
     "aten._cslt_sparse_mm": _compressed,
     "aten._compute_linear_combination": _linear_combination,
     "aten._trilinear": _bilinear,
+    "torch_nn._linear_cross_entropy_batch_chunked": _linear_loss,
+    "torch_nn._linear_cross_entropy_batch_chunked_no_reduction": _linear_losses,
     **dict.fromkeys(
         (
             *(

@@ -15,6 +15,7 @@ from pytest_modelbudget.measure.attribution import Attribution
 from pytest_modelbudget.measure.counted import counted_by
 from pytest_modelbudget.measure.inputs import InputSource
 from pytest_modelbudget.measure.isolation import undisturbed, without_compiler
+from pytest_modelbudget.measure.onednn import recurrence_by_steps
 from pytest_modelbudget.measure.prepare import prepare
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
@@ -101,7 +102,7 @@ def _profile(
     memory.allocate(sum(own.packed for own in weights.values()))
     attribution.watch(recorder)
     try:
-        with torch.set_grad_enabled(training), without_compiler(), recorder:
+        with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder:
             out = copied(*args, **kwargs)
     except (Exception, SystemExit) as error:
         text = str(error).strip().partition("\n")[0]

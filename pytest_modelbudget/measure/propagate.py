@@ -20,6 +20,7 @@ from pytest_modelbudget.measure.abstract import (
     can_be_abstract,
     describe_tensor,
     make,
+    view,
 )
 from pytest_modelbudget.measure.memory import Memory, Storage
 from pytest_modelbudget.measure.results import Alias, New, Return, remember_all
@@ -99,7 +100,9 @@ class _Plan:
                     by_alias_set[name] = where
         self.is_in_place = any(a.alias_info is not None and a.alias_info.is_write for a in arguments)
         self.takes_device = any(a.name == "device" for a in arguments)
-        self.is_factory = self.takes_device and packet not in _NOT_FACTORIES
+        # One that is given tensors (the bounds of `linspace`) has elements that depend on theirs.
+        takes_values = any(str(a.type).startswith("Tensor") and a.name != "self" for a in arguments)
+        self.is_factory = self.takes_device and packet not in _NOT_FACTORIES and not takes_values
         self.reads_values = any(tag in func.tags for tag in _READS_VALUES)
         self.reshapes = self.is_in_place and (torch.Tag.inplace_view in func.tags or packet in _RESIZES)
         # For each result: the argument whose storage it shares, or None; and whether it is that very tensor.
@@ -201,7 +204,7 @@ class Propagation:
             sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
             if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
                 description = describe_tensor(sample, _device(args, kwargs))
-                self._results[key] = New(description)
+                self._results[key] = New(description, description.nbytes)
                 return self.make(description)
             self._small.add(key)
         return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
@@ -256,7 +259,7 @@ class Propagation:
         """A new result from what was remembered of an earlier one."""
         kind = type(remembered)
         if kind is New:
-            return self.make(remembered.description)
+            return make(remembered.description, Storage(remembered.nbytes, self._memory))
         if kind is list or kind is tuple:
             return kind([self._build(item, args, kwargs) for item in remembered])
         if kind is Alias:
@@ -267,7 +270,7 @@ class Propagation:
             if remembered.is_same:
                 return base
             if type(base) is AbstractTensor:
-                return make(remembered.description, base.held)
+                return view(remembered.description, base, remembered.mirrors)
             return make(remembered.description, Storage(0, None))
         return remembered.value
 
@@ -306,14 +309,21 @@ def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     """A meta tensor of the same description."""
     if tensor.is_meta:
         return tensor
+    if tensor.layout is not torch.strided:
+        raise NeedsValuesError("an operation takes a sparse tensor, whose result depends on where its elements are")
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
 
 
 def _blank(tensor: torch.Tensor) -> torch.Tensor:
-    """A real tensor of the same shape and dtype that takes no memory, for a factory that takes those from it."""
+    """A real tensor of the same shape, strides and dtype; a large one takes no memory, and has no strides to tell."""
     if type(tensor) is not AbstractTensor:
         return tensor
-    return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+    description = tensor.description
+    size = description.nbytes // description.dtype.itemsize
+    if size <= PATIENT:
+        flat = torch.zeros(size, dtype=description.dtype, device=description.device)
+        return flat.as_strided(description.shape, description.stride)
+    return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
 def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:

@@ -13,23 +13,35 @@ Return = tuple[int | str | None, bool]
 
 
 class New:
-    """A result in a storage of its own."""
+    """A result in a storage of its own.
 
-    __slots__ = ("description",)
+    Attributes:
+        nbytes: the storage's size, which may be more than the result reaches.
+    """
 
-    def __init__(self, description: Description) -> None:
+    __slots__ = ("description", "nbytes")
+
+    def __init__(self, description: Description, nbytes: int) -> None:
         self.description = description
+        self.nbytes = nbytes
 
 
 class Alias:
-    """A result that shares an argument's storage, or is that argument."""
+    """A result that shares an argument's storage, or is that argument.
 
-    __slots__ = ("description", "is_same", "where")
+    Attributes:
+        mirrors: whether it is lazily conjugated, and negated, where the argument is not; None where neither.
+    """
 
-    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
+    __slots__ = ("description", "is_same", "mirrors", "where")
+
+    def __init__(
+        self, description: Description, where: int | str, is_same: bool, mirrors: tuple[bool, bool] | None
+    ) -> None:
         self.description = description
         self.where = where
         self.is_same = is_same
+        self.mirrors = mirrors
 
 
 class Constant:
@@ -55,7 +67,10 @@ def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.de
     description = describe_tensor(out, device)
     if where is None:
         where = _sharing(out, args)
-    return New(description) if where is None else Alias(description, where, is_same)
+    if where is not None:
+        mirrors = (out.is_conj(), out.is_neg())
+        return Alias(description, where, is_same, mirrors if any(mirrors) else None)
+    return New(description, out.untyped_storage().nbytes())
 
 
 def _sharing(out: torch.Tensor, args: Any) -> int | None:

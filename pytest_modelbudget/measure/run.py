@@ -13,9 +13,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from pytest_modelbudget.measure import higher_order
 from pytest_modelbudget.measure.abstract import AbstractTensor
+from pytest_modelbudget.measure.complex_convolution import VIEW_AS_REAL, ComplexConvolutions
 from pytest_modelbudget.measure.formulas import formula_of, packet_of
 from pytest_modelbudget.measure.free import is_free
 from pytest_modelbudget.measure.memory import Memory
+from pytest_modelbudget.measure.onednn import usual_kernels
 from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
 from pytest_modelbudget.measure.row import Row
 
@@ -48,7 +50,9 @@ class Recorder(TorchDispatchMode):
         self.propagation = Propagation(self.memory if counting else None, patient=patient) if abstract else None
         self._counting = counting
         self._costs: dict[Any, tuple[int, int, str]] = {}
-        self._counted: dict[Any, bool | str] = {}
+        # An operation that is looked at twice, before it is known to be free.
+        self._counted: dict[Any, bool | str] = {VIEW_AS_REAL: True}
+        self._complex = ComplexConvolutions()
         self._modules = len(sys.modules)
 
     # PyTorch asks for this before it hands over operations that take functions.
@@ -97,11 +101,11 @@ class Recorder(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         if self.propagation is None:
-            out = func(*args, **kwargs)
-            results = _results(func, out)
-            self._hold(results)
+            with usual_kernels():
+                out = func(*args, **kwargs)
+            self._hold(out)
             if counted:
-                self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, results)
+                self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, out)
             return out
         key, out = self.propagation.call(func, args, kwargs)
         if counted:
@@ -109,6 +113,13 @@ class Recorder(TorchDispatchMode):
         return out
 
     def _count(self, func: Any, key: Any, args: Any, kwargs: Any, out: Any) -> None:
+        if self._complex.has_begun or func is VIEW_AS_REAL:
+            caller = sys._getframe(2)
+            if func is VIEW_AS_REAL:
+                self._complex.note_view(caller, args[0])
+                return
+            if self._complex.is_further_part(caller, func, args):
+                return
         cost = self._costs.get(key)
         if cost is None:
             formula = formula_of(func)
@@ -117,7 +128,8 @@ class Recorder(TorchDispatchMode):
                 self.row.uncounted[operation] = self.row.uncounted.get(operation, 0) + 1
                 return
             operation = str(packet_of(func))
-            cost = self._costs[key] = (int(formula(*args, out=out, **kwargs)), _elements(out), operation)
+            others = {name: value for name, value in kwargs.items() if name not in _written(func)}
+            cost = self._costs[key] = (int(formula(*args, out=out, **others)), _elements(out), operation)
         macs, activations, operation = cost
         row = self.row
         row.macs += macs
@@ -165,9 +177,12 @@ def _tensors(value: Any) -> Iterable[torch.Tensor]:
             yield from _tensors(item)
 
 
-def _results(func: Any, out: Any) -> Any:
-    """What an operation gives, without the workspace of oneDNN's recurrent layers: its size is the machine's affair."""
-    return out[:3] if func is torch.ops.aten.mkldnn_rnn_layer.default else out
+def _written(func: Any) -> set[str]:
+    """The keyword arguments that an operation writes its results into."""
+    schema = getattr(func, "_schema", None)  # an operation of higher order has none
+    if schema is None:
+        return set()
+    return {each.name for each in schema.arguments if each.kwarg_only and each.alias_info and each.alias_info.is_write}
 
 
 def _elements(out: Any) -> int:

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe
+from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe, view
+from pytest_modelbudget.measure.kernels import KERNELS, native_batch_norm, native_layer_norm
+from pytest_modelbudget.measure.layouts import is_plain
 
 aten = torch.ops.aten
 # In which a norm's statistics have the dtype of its input.
@@ -39,24 +41,22 @@ def _grouped_product(left: torch.Tensor, right: torch.Tensor, *args: Any, **kwar
 def _batch_norm(
     inputs: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *args: float
 ) -> tuple[torch.Tensor, ...]:
-    """Outside training the kernel for the CPU saves no statistics; the meta device says that it does."""
-    plain = _is_plain(inputs) and inputs.dtype in _EXACT and inputs.dim() > 1
+    plain = is_plain(inputs) and inputs.dtype in _EXACT and inputs.dim() > 1
     if plain and all(each is None or each.shape == inputs.shape[1:2] for each in (weight, bias, mean, var)):
         saved = inputs.new_empty(inputs.shape[1] if training else 0)
         return torch.empty_like(inputs), saved, torch.empty_like(saved)
-    out, *others = aten.native_batch_norm.default(inputs, weight, bias, mean, var, training, *args)
-    return (out, *others) if training else (out, *(each.new_empty(0) for each in others))
+    return native_batch_norm(inputs, weight, bias, mean, var, training, *args)
 
 
 def _layer_norm(
     inputs: torch.Tensor, normalized: list[int], weight: Any, bias: Any, epsilon: float
 ) -> tuple[torch.Tensor, ...]:
     outer = inputs.dim() - len(normalized)
-    plain = _is_plain(inputs) and inputs.dtype in _EXACT and list(inputs.shape[outer:]) == list(normalized)
+    plain = is_plain(inputs) and inputs.dtype in _EXACT and list(inputs.shape[outer:]) == list(normalized)
     if plain and all(each is None or each.shape == inputs.shape[outer:] for each in (weight, bias)):
         statistics = inputs.new_empty((*inputs.shape[:outer], *(1 for _ in normalized)))
         return torch.empty_like(inputs), statistics, torch.empty_like(statistics)
-    return aten.native_layer_norm.default(inputs, normalized, weight, bias, epsilon)  # type: ignore[no-any-return]
+    return native_layer_norm(inputs, normalized, weight, bias, epsilon)
 
 
 def _added_product(bias: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **kwargs: Any) -> torch.Tensor:
@@ -90,7 +90,7 @@ def _slice(
 
 def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
     known = tensor.dim() and all(-tensor.dim() <= dim < tensor.dim() for dim in dims)
-    if known and len(shifts) == max(len(dims), 1) and _is_plain(tensor):
+    if known and len(shifts) == max(len(dims), 1) and is_plain(tensor):
         return torch.empty_like(tensor)
     return aten.roll.default(tensor, shifts, dims)  # type: ignore[no-any-return]
 
@@ -98,13 +98,13 @@ def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
 def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Tensor:
     first = indices[0] if indices else None
     single = first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim()
-    if first is not None and single and _is_plain(tensor) and _is_plain(first):
+    if first is not None and single and is_plain(tensor) and is_plain(first):
         return tensor.new_empty((*first.shape, *tensor.shape[1:]))
     return aten.index.Tensor(tensor, indices)  # type: ignore[no-any-return]
 
 
 def _clone(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-    if kwargs.get("memory_format") in (None, torch.preserve_format) and _is_plain(tensor):
+    if kwargs.get("memory_format") in (None, torch.preserve_format) and is_plain(tensor):
         return torch.empty_like(tensor)
     if kwargs.get("memory_format") is torch.contiguous_format:
         return tensor.new_empty(tensor.shape)
@@ -115,7 +115,7 @@ def _elementwise(func: Any) -> Callable[..., Any]:
     """Of one tensor and numbers, or of tensors of one shape and dtype: the result is like them."""
 
     def like_the_first(first: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        plain = not kwargs and _is_plain(first) and first.dtype.is_floating_point
+        plain = not kwargs and is_plain(first) and first.dtype.is_floating_point
         if plain and all(_is_like(first, other) for other in others):
             return torch.empty_like(first)
         return func(first, *others, **kwargs)
@@ -136,7 +136,7 @@ def _comparison(func: Any) -> Callable[..., Any]:
     """Of a tensor and a number: as many truth values."""
 
     def truth_values(first: torch.Tensor, other: Any) -> Any:
-        if _is_plain(first) and isinstance(other, int | float):
+        if is_plain(first) and isinstance(other, int | float):
             return torch.empty_like(first, dtype=torch.bool)
         return func(first, other)
 
@@ -149,7 +149,7 @@ def _truth_value(tensor: torch.Tensor) -> torch.Tensor:
 
 def _logic(func: Any) -> Callable[..., Any]:
     def truth_values(first: torch.Tensor, other: torch.Tensor) -> Any:
-        if first.dtype is torch.bool and _is_plain(first) and _is_like(first, other):
+        if first.dtype is torch.bool and is_plain(first) and _is_like(first, other):
             return torch.empty_like(first)
         return func(first, other)
 
@@ -158,18 +158,8 @@ def _logic(func: Any) -> Callable[..., Any]:
 
 def _is_like(first: torch.Tensor, other: Any) -> bool:
     if isinstance(other, torch.Tensor):
-        return other.shape == first.shape and other.dtype == first.dtype and _is_plain(other)
+        return other.shape == first.shape and other.dtype == first.dtype and is_plain(other)
     return isinstance(other, int | float | str)
-
-
-def _is_plain(tensor: torch.Tensor) -> bool:
-    """Whether the strides are those of a new tensor, for dimensions of size 1 too."""
-    expected = 1
-    for size, step in zip(reversed(tensor.shape), reversed(tensor.stride()), strict=True):
-        if step != expected:
-            return False
-        expected *= size
-    return expected > 0
 
 
 def _pack_padded_sequence(
@@ -181,6 +171,26 @@ def _pack_padded_sequence(
     shape = (steps.shape[0], *inputs.shape[2:])
     strides = torch.empty(shape, device="meta").stride()
     return make(describe(shape, strides, inputs.dtype, inputs.device)), batch_sizes
+
+
+def _as_strided(
+    _: Make, tensor: AbstractTensor, size: list[int], stride: list[int], storage_offset: int | None = None
+) -> AbstractTensor:
+    """The storage may be larger than the tensor reaches; how large, the meta device cannot know."""
+    seen = describe(tuple(size), tuple(stride), tensor.dtype, tensor.device)
+    needed = seen.nbytes + (storage_offset or 0) * tensor.dtype.itemsize
+    if seen.nbytes and needed > tensor.held.nbytes:
+        raise RuntimeError(
+            f"setStorage: sizes {size}, strides {stride}, storage offset {storage_offset or 0}, and itemsize "
+            f"{tensor.dtype.itemsize} requiring a storage size of {needed} are out of bounds for storage of size "
+            f"{tensor.held.nbytes}"
+        )
+    return view(seen, tensor)
+
+
+def _as_strided_in_place(make: Make, tensor: AbstractTensor, *args: Any, **kwargs: Any) -> AbstractTensor:
+    tensor.data = _as_strided(make, tensor, *args, **kwargs)
+    return tensor
 
 
 ELEMENTWISE = (
@@ -200,6 +210,7 @@ COMPARISONS = (*(aten.lt.Scalar, aten.le.Scalar, aten.gt.Scalar, aten.ge.Scalar,
 
 # Called with tensors of the meta device in place of all tensors.
 RULES: dict[Any, Callable[..., Any]] = {
+    **KERNELS,
     aten._grouped_mm.default: _grouped_product,
     aten.native_batch_norm.default: _batch_norm,
     aten.native_layer_norm.default: _layer_norm,
@@ -218,4 +229,6 @@ RULES: dict[Any, Callable[..., Any]] = {
 # Called with the tensors as they are, abstract ones and real ones.
 BY_HAND: dict[Any, Callable[..., Any]] = {
     aten._pack_padded_sequence.default: _pack_padded_sequence,
+    aten.as_strided.default: _as_strided,
+    aten.as_strided_.default: _as_strided_in_place,
 }

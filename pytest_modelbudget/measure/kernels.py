@@ -1,0 +1,328 @@
+"""What PyTorch's kernels for the CPU give where its meta device answers otherwise.
+
+The meta device says of many results that they are contiguous, where the kernels keep the memory format of their
+arguments; or that statistics are in single precision, where the kernels take them as the weights are; or that a storage
+is as large as the result, where the kernels work in it and leave it larger. The rules here say what the kernels do.
+Where these differ between machines, they say what a machine with oneDNN and several threads does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, over
+
+aten = torch.ops.aten
+Rule = Callable[..., Any]
+Sizes = list[int]
+
+
+# -- convolutions --------------------------------------------------------------------------------------------------
+
+_HALVES = (torch.bfloat16, torch.float16)
+# For fewer elements oneDNN is not faster.
+_FEW_ELEMENTS = 20_480
+
+
+def _convolution(
+    inputs: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    transposed: bool,
+    output_padding: Sizes,
+    groups: int,
+) -> torch.Tensor:
+    args = (inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
+    shape = _convolved(*args)
+    out = inputs.new_empty(shape) if shape else aten.convolution.default(*args)
+    if inputs.dim() == 3:
+        # As if it had a height of 1.
+        flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
+        return in_format(out.unsqueeze(2), flat).squeeze(2)
+    if inputs.dim() == 5 and not _is_for_onednn(inputs, weight, stride, transposed, output_padding, groups):
+        return out
+    memory_format = _convolution_format(inputs, weight)
+    return out if memory_format is torch.contiguous_format else in_format(out, memory_format)
+
+
+def _convolved(
+    inputs: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    stride: Sizes,
+    padding: Sizes,
+    dilation: Sizes,
+    transposed: bool,
+    output_padding: Sizes,
+    groups: int,
+) -> Sizes | None:
+    """The shape of a convolution; None of one that is unusual, or wrong."""
+    count = inputs.dim() - 2
+    if weight.dim() != count + 2 or count not in (1, 2, 3) or not all(inputs.shape) or not all(weight.shape):
+        return None
+    if any(len(sizes) != count for sizes in (stride, padding, dilation, output_padding)) or inputs.shape[1] % groups:
+        return None
+    if inputs.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype) or inputs.dtype.is_complex:
+        return None
+    channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    of_weight = weight.shape[0] if transposed else weight.shape[1] * groups
+    if of_weight != inputs.shape[1] or channels % groups or (bias is not None and tuple(bias.shape) != (channels,)):
+        return None
+    spatial = []
+    for dim in range(count):
+        size, step, pad = inputs.shape[2 + dim], stride[dim], padding[dim]
+        reach = dilation[dim] * (weight.shape[2 + dim] - 1)
+        if step < 1 or pad < 0 or dilation[dim] < 1:
+            return None
+        if transposed:
+            spatial.append((size - 1) * step - 2 * pad + reach + output_padding[dim] + 1)
+        else:
+            spatial.append((size + 2 * pad - reach - 1) // step + 1)
+    if min(spatial) < 1 or (transposed and any(map(int.__ge__, output_padding, map(max, stride, dilation)))):
+        return None
+    return [inputs.shape[0], channels, *spatial]
+
+
+def _convolution_format(inputs: torch.Tensor, weight: torch.Tensor) -> torch.memory_format:
+    """Channels last, where either of both is."""
+    found = format_of(inputs)
+    return format_of(weight) if found is torch.contiguous_format else found
+
+
+def _is_for_onednn(
+    inputs: torch.Tensor, weight: torch.Tensor, stride: Sizes, transposed: bool, output_padding: Sizes, groups: int
+) -> bool:
+    """Whether PyTorch takes oneDNN for a convolution in three dimensions; its own kernel knows no channels last."""
+    if transposed and any(map(int.__ge__, output_padding, stride)):
+        return False
+    if inputs.dtype in _HALVES:
+        return True
+    large = groups > 1 or min(weight.shape[-2:]) > 3 or inputs.shape[0] > 1
+    return inputs.dtype is torch.float32 and (large or math.prod(inputs.shape[:4]) > _FEW_ELEMENTS)
+
+
+# -- norms ---------------------------------------------------------------------------------------------------------
+
+
+def _statistics(inputs: torch.Tensor, *weights: torch.Tensor | None) -> torch.dtype:
+    """The dtype of a norm's statistics: that of its weights, where it has some."""
+    return next((each.dtype for each in weights if each is not None), inputs.dtype)
+
+
+def native_batch_norm(
+    inputs: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *args: float
+) -> tuple[torch.Tensor, ...]:
+    """Outside training nothing is saved."""
+    out, *_ = aten.native_batch_norm.default(inputs, weight, bias, mean, var, training, *args)
+    saved = inputs.new_empty(inputs.shape[1] if training else 0, dtype=_statistics(inputs, weight, bias, mean, var))
+    return out, saved, torch.empty_like(saved)
+
+
+def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
+    """The other forms of batch norm."""
+
+    def normed(inputs: torch.Tensor, weight: Any, bias: Any, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+        out, mean, _, *others = func(inputs, weight, bias, *args, **kwargs)
+        given = [each for each in args if isinstance(each, torch.Tensor)]
+        dtype = _statistics(inputs, weight, bias, *given)
+        saved = mean.new_empty(mean.shape if is_training(*args) else 0, dtype=dtype)
+        return (out, saved, torch.empty_like(saved), *others)
+
+    return normed
+
+
+def _always(*_: object) -> bool:
+    return True
+
+
+def _never(*_: object) -> bool:
+    return False
+
+
+def _with_statistics(_mean: object, _var: object, training: bool, *_: object) -> bool:
+    return training
+
+
+def native_layer_norm(
+    inputs: torch.Tensor, normalized: Sizes, weight: Any, bias: Any, epsilon: float
+) -> tuple[torch.Tensor, ...]:
+    """Its statistics are as the weights are."""
+    out, mean, _ = aten.native_layer_norm.default(inputs, normalized, weight, bias, epsilon)
+    saved = torch.empty_like(mean, dtype=_statistics(inputs, weight, bias))
+    return out, saved, torch.empty_like(saved)
+
+
+def _group_norm(inputs: torch.Tensor, weight: Any, bias: Any, *args: Any) -> tuple[torch.Tensor, ...]:
+    out, mean, _ = aten.native_group_norm.default(inputs, weight, bias, *args)
+    saved = torch.empty_like(mean, dtype=_statistics(inputs, weight, bias))
+    return in_format(out, format_of(inputs)), saved, torch.empty_like(saved)
+
+
+# -- what keeps the memory format ----------------------------------------------------------------------------------
+
+
+def _in_format_of_first(func: Any) -> Rule:
+    """The results are in the memory format of the first argument."""
+
+    def formatted(first: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        out = func(first, *args, **kwargs)
+        memory_format = format_of(first)
+        if isinstance(out, torch.Tensor):
+            return in_format(out, memory_format)
+        return tuple(in_format(each, memory_format) for each in out)
+
+    return formatted
+
+
+# -- storages that are larger than the result ----------------------------------------------------------------------
+
+_UNREDUCED = 0
+
+
+def _loss(func: Any) -> Rule:
+    """The losses of all elements are written first, into the storage of what becomes their mean or sum."""
+
+    def loss(inputs: torch.Tensor, target: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        out: torch.Tensor = func(inputs, target, *args, **kwargs)
+        return over(out, math.prod(torch.broadcast_shapes(inputs.shape, target.shape)))
+
+    return loss
+
+
+def _as_large_as_first(func: Any) -> Rule:
+    def out_over(first: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        out: torch.Tensor = func(first, *args, **kwargs)
+        return over(out, first.numel())
+
+    return out_over
+
+
+# -- lookups -------------------------------------------------------------------------------------------------------
+
+_SUM, _MEAN, _MAX = range(3)
+_ADDED_FAST = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def _embedding_bag(func: Any, *, for_backward: bool) -> Rule:
+    """Which bag each index is in, how many are in each and which were the largest: as far as the kernel needs it."""
+
+    def looked_up(
+        weight: torch.Tensor,
+        indices: torch.Tensor,
+        offsets: torch.Tensor,
+        scale_grad_by_freq: bool = False,
+        mode: int = _SUM,
+        sparse: bool = False,
+        per_sample_weights: torch.Tensor | None = None,
+        include_last_offset: bool = False,
+        padding_idx: int = -1,
+    ) -> tuple[torch.Tensor, ...]:
+        others = (scale_grad_by_freq, mode, sparse, per_sample_weights, include_last_offset, padding_idx)
+        out = func(weight, indices, offsets, *others)[0]
+        dtype = torch.promote_types(indices.dtype, offsets.dtype)
+        is_fast = weight.dtype in _ADDED_FAST and weight.stride(1) == 1 and padding_idx < 0
+        if per_sample_weights is not None and per_sample_weights.stride(0) != 1:
+            is_fast = False
+        bags = offsets.new_empty(offsets.numel(), dtype=dtype)
+        if for_backward or mode != _SUM:
+            bags = bags[: out.shape[0]]
+        if mode == _SUM and is_fast:
+            bag_of_each = indices.new_empty(0, dtype=dtype)
+        else:
+            bag_of_each = indices.new_empty(indices.numel() + 1, dtype=dtype)[:-1]
+        largest = bags.new_empty(out.shape if mode == _MAX else bags.shape)
+        return out, bag_of_each, bags, largest
+
+    return looked_up
+
+
+# -- Fourier transforms, as MKL has them ---------------------------------------------------------------------------
+
+
+def _to_half(tensor: torch.Tensor, dims: Sizes, normalization: int, onesided: bool) -> torch.Tensor:
+    out = aten._fft_r2c.default(tensor, dims, normalization, onesided)
+    return _transformed(tensor, out, [*_by_stride(tensor, dims[:-1]), *dims[-1:]])
+
+
+def _to_complex(tensor: torch.Tensor, dims: Sizes, normalization: int, forward: bool) -> torch.Tensor:
+    out = aten._fft_c2c.default(tensor, dims, normalization, forward)
+    return _transformed(tensor, out, _by_stride(tensor, dims)) if dims else torch.empty_like(tensor)
+
+
+def _to_real(tensor: torch.Tensor, dims: Sizes, normalization: int, last: int) -> torch.Tensor:
+    """Along all dimensions but the last a complex transform comes first."""
+    out = aten._fft_c2r.default(tensor, dims, normalization, last)
+    between = _to_complex(tensor, dims[:-1], normalization, False) if len(dims) > 1 else tensor
+    return _transformed(between, out, dims[-1:])
+
+
+def _by_stride(tensor: torch.Tensor, dims: Sizes) -> Sizes:
+    return sorted(dims, key=tensor.stride, reverse=True)
+
+
+def _transformed(tensor: torch.Tensor, out: torch.Tensor, dims: Sizes) -> torch.Tensor:
+    """The dimensions that are transformed lie innermost, and the others around them in their order in memory."""
+    inner = [dim % tensor.dim() for dim in dims]
+    outer = _by_stride(tensor, [dim for dim in range(tensor.dim()) if dim not in inner])
+    order = [*outer, *inner]
+    laid_out = torch.empty([out.shape[dim] for dim in order], dtype=out.dtype, device=out.device)
+    return laid_out.permute([order.index(dim) for dim in range(len(order))])
+
+
+# -- others --------------------------------------------------------------------------------------------------------
+
+
+def _singular_values(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    left, values, right = aten._linalg_svd.default(tensor, *args, **kwargs)
+    return left, values, by_columns(right) if right.dim() > 1 else right
+
+
+def _eigenvectors(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    values, vectors = aten.linalg_eig.default(tensor)
+    return values, by_columns(vectors)
+
+
+def _nonzero(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+    found: torch.Tensor = aten.nonzero_static.default(tensor, **kwargs)
+    return found.new_empty(found.shape)
+
+
+# Called with tensors of the meta device in place of all tensors.
+KERNELS: dict[Any, Rule] = {
+    aten.convolution.default: _convolution,
+    aten._native_batch_norm_legit.default: _saving_as_batch_norm(
+        aten._native_batch_norm_legit.default, _with_statistics
+    ),
+    aten._native_batch_norm_legit.no_stats: _saving_as_batch_norm(aten._native_batch_norm_legit.no_stats, _always),
+    aten._native_batch_norm_legit_no_training.default: _saving_as_batch_norm(
+        aten._native_batch_norm_legit_no_training.default, _never
+    ),
+    aten._batch_norm_with_update.default: _saving_as_batch_norm(aten._batch_norm_with_update.default, _always),
+    aten.native_group_norm.default: _group_norm,
+    **{
+        func: _loss(func)
+        for func in (
+            *(aten.mse_loss.default, aten.smooth_l1_loss.default, aten.soft_margin_loss.default),
+            aten.binary_cross_entropy.default,
+        )
+    },
+    **{func: _as_large_as_first(func) for func in (aten.im2col.default, aten.col2im.default)},
+    **{func: _in_format_of_first(func) for func in (aten.max_unpool2d.default,)},
+    aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),
+    aten._embedding_bag_forward_only.default: _embedding_bag(
+        aten._embedding_bag_forward_only.default, for_backward=False
+    ),
+    aten._fft_r2c.default: _to_half,
+    aten._fft_c2c.default: _to_complex,
+    aten._fft_c2r.default: _to_real,
+    aten.nonzero_static.default: _nonzero,
+    aten._linalg_svd.default: _singular_values,
+    aten.linalg_eig.default: _eigenvectors,
+}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -115,12 +116,14 @@ class Propagation:
 
     Attributes:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
+        before_first: sees the arguments of every call whose result is not remembered.
     """
 
     def __init__(self, memory: Memory | None, *, patient: bool = False) -> None:
         self._largest_made = PATIENT if patient else SMALL
         self._largest_computed = PATIENT if patient else LARGE
         self.needed: list[str] = []
+        self.before_first: Callable[[Any], object] = len
         self._memory = memory
         self._plans: dict[Any, _Plan] = {}
         self._results: dict[Any, Any] = {}
@@ -145,6 +148,7 @@ class Propagation:
         remembered = self._results.get(key)
         if remembered is not None:
             return key, self._build(remembered, args, kwargs)
+        self.before_first(args)
         plan = self._plans.get(func)
         if plan is None:
             plan = self._plans[func] = _Plan(func)

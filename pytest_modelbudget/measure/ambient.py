@@ -30,7 +30,7 @@ def _contexts() -> Iterator[AbstractContextManager[Any]]:
         from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 
         yield temporarily_clear_interpreter_stack()
-    if torch.jit.is_tracing():
+    if torch._C._get_tracing_state() is not None:
         yield _without_tracing()
     if torch._C._len_torch_function_stack():
         yield _without_function_modes()
@@ -83,11 +83,11 @@ def _without_function_modes() -> Iterator[None]:
 @contextmanager
 def _without_tracing() -> Iterator[None]:
     state = torch._C._get_tracing_state()
-    torch._C._set_tracing_state(None)
+    torch._C._set_tracing_state(None)  # type: ignore[attr-defined]
     try:
         yield
     finally:
-        torch._C._set_tracing_state(state)
+        torch._C._set_tracing_state(state)  # type: ignore[attr-defined]
 
 
 def _attention_flag(name: str) -> bool:

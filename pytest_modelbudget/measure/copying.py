@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.jit._trace import TopLevelTracedModule, TracedModule
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.errors import MeasurementError
@@ -161,6 +162,7 @@ class Copier:
         """Give a copied module the copies of what the module holds."""
         own = module.__dict__
         self._originals.modules.add(id(module))
+        self._originals.copies.add(id(copied))
         self._originals.note(own, own.copy())
         for table in ("_parameters", "_buffers"):
             tensors = own[table]
@@ -275,7 +277,13 @@ def storage_of(tensor: torch.Tensor) -> tuple[int, int]:
     """What is the same for tensors that share a storage, and that storage's size in bytes."""
     if type(tensor) is AbstractTensor:
         return id(tensor.held), tensor.held.nbytes
-    storage = tensor.untyped_storage()
+    try:
+        storage = tensor.untyped_storage()
+    except NotImplementedError:  # within torch.func.vmap and the like
+        raise MeasurementError(
+            f"a {type(tensor).__name__} of a transform around the call has no storage; measure outside of it",
+            "inputs",
+        ) from None
     return storage._cdata, storage.nbytes()
 
 
@@ -295,7 +303,7 @@ def _uncompiled_referent(module: nn.Module) -> nn.Module:
 
 
 def _refuse_unmeasurable(module: nn.Module) -> None:
-    if isinstance(module, torch.jit.TracedModule | torch.jit.TopLevelTracedModule):
+    if isinstance(module, TracedModule | TopLevelTracedModule):
         kind, maker = "traced", "torch.jit.trace"
     elif isinstance(module, torch.jit.ScriptModule):
         kind, maker = "scripted", "torch.jit.script"

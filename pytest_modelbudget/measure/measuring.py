@@ -106,11 +106,18 @@ def _run(
         with undisturbed():
             model = subject.abstract if abstract else subject.real
             watch = recorder.originals.calls_refused() if watch_calls else nullcontext()
+            result: Profile | MeasurementError
             try:
                 with watch:
-                    return recorder, _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
+                    result = _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
             except MeasurementError as error:
-                return recorder, error
+                result = error
+        if recorder.originals.outside is not None:
+            raise MeasurementError(
+                f"the forward pass writes to {recorder.originals.outside}, and so would change it; "
+                "make it an attribute of a module of the model"
+            )
+        return recorder, result
 
     in_place = subject.runs_in_place
     if not in_place:

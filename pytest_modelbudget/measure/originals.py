@@ -6,6 +6,7 @@ The first operation on one of the original's tensors stops the run, before anyth
 
 from __future__ import annotations
 
+import gc
 import sys
 import threading
 from collections import deque
@@ -18,6 +19,7 @@ import torch
 from torch import nn
 
 from pytest_modelbudget.measure.abstract import AbstractTensor, GivenDescription
+from pytest_modelbudget.measure.memory import Memory
 
 _OURS = str(Path(__file__).parent)
 _PYTORCH = str(Path(torch.__file__).parent)
@@ -37,19 +39,28 @@ class OriginalUsedError(RuntimeError):
         self.place = place
 
 
+class OutsideWrittenError(RuntimeError):
+    """A forward pass writes to what is neither the model's nor its own."""
+
+
 class Originals:
     """What belongs to the model that was given.
 
     Attributes:
         storages: of its tensors; of those without a storage, the tensors themselves.
         modules: its modules, by id.
+        copies: the modules of its copy, by id.
         used: where the copy's forward pass used one of them, or None. A model may have caught the error.
+        outside: where it writes to a module that is no part of the model, or None.
         may_be_unseen: whether modules of it may have run that hold no tensors, so that no operation tells.
     """
 
     def __init__(self) -> None:
         self.storages: set[int] = set()
         self.modules: set[int] = set()
+        self.copies: set[int] = set()
+        self.outside: str | None = None
+        self._harmless: dict[int, torch.Tensor] = {}
         self.may_be_unseen = False
         self.used: OriginalUsedError | None = None
         self._before: list[tuple[Any, Any]] = []
@@ -79,6 +90,27 @@ class Originals:
                     raise self._error(value)
             elif isinstance(value, list | tuple):
                 self.refuse(value)
+
+    def refuse_write(self, tensor: Any, memory: Memory) -> None:
+        """Stop where an operation writes to a module that is no part of the model, reached through a global name.
+
+        Args:
+            tensor: what it writes to.
+            memory: knows the tensors of the copy, and those that were made since.
+
+        Raises:
+            OutsideWrittenError: it does.
+        """
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or memory.holds_real(tensor):
+            return
+        identity = identity_of(tensor)
+        if identity in self._harmless:
+            return
+        for name, module in _holders(tensor):
+            if id(module) not in self.copies:
+                self.outside = f'"{name}" of a {type(module).__name__} that is no part of the model{_place()}'
+                raise OutsideWrittenError(f"the forward pass writes to {self.outside}")
+        self._harmless[identity] = tensor
 
     def _has(self, tensor: torch.Tensor) -> bool:
         if type(tensor) is AbstractTensor:
@@ -113,13 +145,26 @@ class Originals:
             if identity_of(tensor) == self.used.identity:
                 what = f'the tensor "{name}"'
                 break
-        return f"{what} of the given model itself, not of the copy{self.used.place}"
+        return f"{what} of the model that was given, not of its copy{self.used.place}"
 
     def _error(self, used: torch.Tensor | nn.Module) -> OriginalUsedError:
         if self.used is None:
             identity = identity_of(used) if isinstance(used, torch.Tensor) else id(used)
             self.used = OriginalUsedError(identity, _place())
         return self.used
+
+
+def _holders(tensor: torch.Tensor) -> Iterator[tuple[str, nn.Module]]:
+    """The modules that have a tensor as a parameter or a buffer, each with its name there. It takes a while."""
+    for table in gc.get_referrers(tensor):
+        if type(table) is dict:
+            names = [name for name, value in table.items() if value is tensor and type(name) is str]
+            for attributes in gc.get_referrers(table) if names else ():
+                for holder in (
+                    (attributes, *gc.get_referrers(attributes)) if type(attributes) is dict else (attributes,)
+                ):
+                    if isinstance(holder, nn.Module) and (table is holder._buffers or table is holder._parameters):
+                        yield names[0], holder
 
 
 def identity_of(tensor: torch.Tensor) -> int:
@@ -135,7 +180,7 @@ def _place() -> str:
     while frame is not None:
         code = frame.f_code
         if not code.co_filename.startswith((_OURS, _PYTORCH, "<")):
-            return f" by {code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})"
+            return f", in {code.co_name} ({Path(code.co_filename).name}:{frame.f_lineno})"
         frame = frame.f_back
     return ""
 

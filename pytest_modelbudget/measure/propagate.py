@@ -320,6 +320,11 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
+def _filled(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in which each element has a place of its own."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
     """Raise what an operation says on real tensors of these shapes: words that users know, unlike the meta device's.
 
@@ -328,7 +333,10 @@ def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
     blanks = _map(_blank, args)
     if sum(blank.numel() for blank in blanks if isinstance(blank, torch.Tensor)) <= PATIENT:
         with suppress(NotImplementedError):
-            func(*blanks, **_map(_blank, kwargs))
+            named = _map(_blank, kwargs)
+            if func._schema.is_mutable:  # refuses to write where many elements are one in memory
+                blanks, named = _map(_filled, blanks), _map(_filled, named)
+            func(*blanks, **named)
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:

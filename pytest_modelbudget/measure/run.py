@@ -55,7 +55,7 @@ class Recorder(TorchDispatchMode):
         self._draws = Draws()
         self._counting = counting
         self._costs: dict[Any, tuple[int, int, str]] = {}
-        self._kinds: dict[Any, tuple[bool | str, bool]] = {}
+        self._kinds: dict[Any, tuple[bool | str, bool, bool]] = {}
         self._modules = len(sys.modules)
 
     # PyTorch asks for this before it hands over operations that take functions.
@@ -93,28 +93,38 @@ class Recorder(TorchDispatchMode):
             return self._call_higher_order(func, args, kwargs)
         kind = self._kinds.get(func)
         if kind is None:
-            kind = self._kinds[func] = self._counting and _is_counted(func), is_random(func)
-        counted, draws = kind
+            kind = self._kinds[func] = self._kind_of(func)
+        counted, draws, writes = kind
         if draws:
             kwargs = self._draws.before(kwargs)
         if not self._counting:
             return func(*args, **kwargs) if self.propagation is None else self.propagation.call(func, args, kwargs)[1]
         self.settle()
+        if writes and args and type(args[0]) is not AbstractTensor:
+            self.originals.refuse_write(args[0], self.memory)
         if counted is _BY_ITS_PARTS:
             with self:
                 return func.decompose(*args, **kwargs)
         if self.propagation is None:
-            self.originals.refuse(args)
-            out = func(*args, **kwargs)
-            results = _results(func, out)
-            self._hold(results)
-            if counted:
-                self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, results)
-            return out
+            return self._compute(func, args, kwargs, counted=bool(counted))
         key, out = self.propagation.call(func, args, kwargs)
         if counted:
             self._count(func, key, args, kwargs, out)
         return out
+
+    def _compute(self, func: Any, args: Any, kwargs: Any, *, counted: bool) -> Any:
+        """Run an operation on real tensors."""
+        self.originals.refuse(args)
+        out = func(*args, **kwargs)
+        results = _results(func, out)
+        self._hold(results)
+        if counted:
+            self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, results)
+        return out
+
+    def _kind_of(self, func: Any) -> tuple[bool | str, bool, bool]:
+        """Whether an operation is counted, draws random numbers, and writes to an argument."""
+        return self._counting and _is_counted(func), is_random(func), func._schema.is_mutable
 
     def _call_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
         out = higher_order.call(self, func, args, kwargs)

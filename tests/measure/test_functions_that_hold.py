@@ -75,8 +75,12 @@ def _compiled_forward() -> nn.Module:
 
 
 def _compiled_function() -> nn.Module:
-    model: Any = Net()
-    model.by = torch.compile(lambda x: model.run(x))
+    model = Net()
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return model.run(x)
+
+    model.by = torch.compile(run)
     return model
 
 
@@ -134,9 +138,9 @@ def _weakly_held() -> nn.Module:
 
 
 def _weakly_held_by_a_proxy() -> nn.Module:
-    model: Any = Net()
+    model = Net()
     object.__setattr__(model, "me", weakref.proxy(model))
-    model.by = lambda x: model.me.run(x)
+    model.by = lambda x: model.me.run(x)  # type: ignore[operator, union-attr]
     return model
 
 

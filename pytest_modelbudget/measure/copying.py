@@ -22,7 +22,7 @@ from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.abstract import AbstractTensor, GivenDescription, can_be_abstract, describe, make
 from pytest_modelbudget.measure.memory import Memory, Storage
-from pytest_modelbudget.measure.originals import Originals, Swap, identity_of
+from pytest_modelbudget.measure.originals import EMPTY, Originals, Swap, contents_of, identity_of
 from pytest_modelbudget.measure.rebinding import REBOUND, referent
 from pytest_modelbudget.measure.sharded import is_sharded, is_state, local_whole, whole_hooks, whole_type
 
@@ -181,10 +181,14 @@ class Copier:
                 attributes[name] = kind()
             else:
                 attributes[name] = self.value(whole_hooks(value) if name.endswith("_hooks") else value)
-        if self._swap is None:
-            for slot in self._slots_of(type(module)):
-                if hasattr(module, slot.__name__):
-                    slot.__set__(copied, self.value(slot.__get__(module)))
+        for slot in self._slots_of(type(module)):
+            held = contents_of(slot, module)
+            if held is EMPTY:
+                continue
+            if self._swap is None:
+                slot.__set__(copied, self.value(held))
+            else:
+                self._swap.add_slot(module, slot, self.value(held))
 
     def _slots_of(self, kind: type) -> tuple[Any, ...]:
         """What holds the attributes that a class keeps outside of the dict."""

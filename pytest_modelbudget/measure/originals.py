@@ -185,24 +185,45 @@ def _place() -> str:
     return ""
 
 
+EMPTY = object()
+
+
+def contents_of(slot: Any, module: nn.Module) -> Any:
+    """What a slot of a module's class holds; `EMPTY` where nothing was put in."""
+    try:
+        return slot.__get__(module)
+    except AttributeError:
+        return EMPTY
+
+
 class Swap:
     """The modules of a model, each with what its copy would hold, for as long as they run themselves."""
 
     def __init__(self) -> None:
         self._contents: list[tuple[nn.Module, dict[str, Any]]] = []
+        self._slots: list[tuple[Any, nn.Module, Any]] = []
 
     def add(self, module: nn.Module, contents: dict[str, Any]) -> None:
         """Have a module hold other attributes while it runs."""
         self._contents.append((module, contents))
 
+    def add_slot(self, module: nn.Module, slot: Any, contents: Any) -> None:
+        """Have a slot of a module's class hold something else while it runs."""
+        self._slots.append((slot, module, contents))
+
     @contextmanager
     def running(self) -> Iterator[None]:
         """Give the modules what was added; then the very dicts that they had."""
         own = [(module, module.__dict__) for module, _ in self._contents]
+        own_slots = [(slot, module, contents_of(slot, module)) for slot, module, _ in self._slots]
         try:
             for module, contents in self._contents:
                 object.__setattr__(module, "__dict__", contents)
+            for slot, module, held in self._slots:
+                slot.__set__(module, held)
             yield
         finally:
             for module, contents in own:
                 object.__setattr__(module, "__dict__", contents)
+            for slot, module, held in own_slots:
+                slot.__set__(module, held)

@@ -31,6 +31,12 @@ class Description:
         self.nbytes = _extent(shape, stride) * dtype.itemsize
 
 
+class GivenDescription(Description):
+    """Of a tensor of the model that was given, which a copy of it does not use: like no description of the copy's."""
+
+    __slots__ = ()
+
+
 def _extent(shape: tuple[int, ...], stride: tuple[int, ...]) -> int:
     """Elements from the first to the last that a tensor of this shape and stride can reach."""
     last = 0
@@ -98,7 +104,9 @@ class AbstractTensor(torch.Tensor):
         return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AbstractTensor:
-        copied = make(self.description, Storage(self.held.nbytes, self.held.memory), self.requires_grad)
+        own = self.description
+        description = describe(own.shape, own.stride, own.dtype, own.device)
+        copied = make(description, Storage(self.held.nbytes, self.held.memory), self.requires_grad)
         copied.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("description", "held")})
         memo[id(self)] = copied
         return copied

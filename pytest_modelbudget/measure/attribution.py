@@ -53,9 +53,22 @@ class Attribution:
         for module in self.modules.values():
             module.__dict__.pop("forward", None)
 
+    def has_uncalled(self) -> bool:
+        """Whether the forward of a module did not run that holds no tensors; another may have run in its place."""
+        return any(
+            all(self.rows[name].calls == 0 for name in names) and _can_run_unseen(self.modules[names[0]])
+            for names in self._names.values()
+        )
+
     def is_first(self, name: str) -> bool:
         """Whether ``name`` is the first of its module's names."""
         return self._names[id(self.modules[name])][0] == name
+
+
+def _can_run_unseen(module: nn.Module) -> bool:
+    """Whether a module has a forward of its own, and no tensor that would tell of its run."""
+    home = getattr(type(module).forward, "__module__", None) or ""
+    return not home.startswith("torch.") and next(module.parameters(), None) is next(module.buffers(), None) is None
 
 
 def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> None:

@@ -12,7 +12,7 @@ from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure import counters
 from pytest_modelbudget.measure.inputs import InputSource
 from pytest_modelbudget.measure.isolation import undisturbed
-from pytest_modelbudget.measure.prepare import prepare
+from pytest_modelbudget.measure.prepare import prepared
 from pytest_modelbudget.measure.run import Recorder
 from pytest_modelbudget.measure.subject import Subject
 from pytest_modelbudget.profile import Layer, Profile
@@ -45,16 +45,17 @@ def counted_by(
         recorder = Recorder(abstract=abstract, counting=False)
         with undisturbed(), counters.unpatched(), counters.quietly() as printed:
             model = subject.abstract if abstract else subject.real
-            copied, args, kwargs = prepare(model, inputs, recorder.memory, mode, dtype, abstract=abstract)
-            try:
-                with recorder if abstract else nullcontext():
-                    tally = tool.count(copied, args, kwargs)
-            except (Exception, SystemExit) as error:
-                if abstract and False in tries:
-                    continue
-                told = "\n".join(filter(None, (f"{tool.name} failed: {_line(error)}", _last_line(printed.getvalue()))))
-                raise MeasurementError(told, "inputs") from error
-        types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
+            in_place = subject.runs_in_place
+            with prepared(model, inputs, recorder, mode, dtype, in_place=in_place) as (copied, args, kwargs):
+                try:
+                    with recorder if abstract else nullcontext():
+                        tally = tool.count(copied, args, kwargs)
+                except (Exception, SystemExit) as error:
+                    if abstract and False in tries:
+                        continue
+                    told = (f"{tool.name} failed: {_line(error)}", _last_line(printed.getvalue()))
+                    raise MeasurementError("\n".join(filter(None, told)), "inputs") from error
+                types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
         return _with_macs(profile, tool.name, tally, types, "abstract" if abstract else "real")
     raise AssertionError("the last try returns or raises")
 

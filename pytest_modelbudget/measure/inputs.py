@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -69,7 +69,7 @@ def given_inputs(inputs: Any) -> InputSource:
     """
     if isinstance(inputs, torch.Tensor):
         return lambda maker: ((maker.given(inputs),), {})
-    if isinstance(inputs, dict):
+    if isinstance(inputs, Mapping):
         if not all(isinstance(name, str) for name in inputs):
             raise ValueError("inputs: a dict of inputs has the names of keyword arguments as its keys")
         return lambda maker: ((), {name: maker.given(value) for name, value in inputs.items()})

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import os
 import random
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import torch
 
-_SEED = 0
+from pytest_modelbudget.measure.ambient import default_device, usual_state
+from pytest_modelbudget.measure.draws import devices_in_use, seed_all
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 def without_compiler() -> AbstractContextManager[object]:
@@ -23,10 +29,33 @@ def without_compiler() -> AbstractContextManager[object]:
     return torch.compiler.set_stance("force_eager")  # type: ignore[no-any-return]
 
 
-def _default_device() -> torch.device | None:
-    """The device that was set for all that is made; PyTorch itself tells that of a `with torch.device(...)`, too."""
-    context = getattr(torch._GLOBAL_DEVICE_CONTEXT, "device_context", None)
-    return None if context is None else context.device
+class _Turn:
+    """Flags and generators belong to the process: one thread measures at a time, and may measure within that."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+
+    def renew(self) -> None:
+        """In a forked process no other thread measures, whoever held the lock."""
+        self.lock = threading.RLock()
+
+
+_turn = _Turn()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_turn.renew)
+
+
+def in_turn(measuring: Callable[P, T]) -> Callable[P, T]:
+    """A function that one thread runs at a time, and that a compiler around it does not look into."""
+
+    @functools.wraps(measuring)
+    def waiting(*args: P.args, **kwargs: P.kwargs) -> T:
+        with _turn.lock:
+            if "torch._dynamo" not in sys.modules:
+                return measuring(*args, **kwargs)
+            return torch.compiler.disable(measuring)(*args, **kwargs)  # type: ignore[no-any-return]
+
+    return waiting
 
 
 @contextmanager
@@ -41,16 +70,9 @@ def undisturbed() -> Iterator[None]:
     folder = Path.cwd()
     collecting = gc.isenabled()
     environment = dict(os.environ)
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices), _with_defaults():
+    with usual_state(), torch.random.fork_rng(devices_in_use()), _with_defaults():
         try:
-            # Not `torch.manual_seed`: it keeps a call for each device that is not in use yet.
-            torch.default_generator.manual_seed(_SEED)
-            for device in devices:
-                torch.cuda.default_generators[device].manual_seed(_SEED)
-            random.seed(_SEED)
-            if numpy is not None:
-                numpy.random.seed(_SEED)
+            seed_all()
             gc.disable()
             yield
         finally:
@@ -75,20 +97,19 @@ def _with_defaults() -> Iterator[None]:
     fastpath = torch.backends.mha.get_fastpath_enabled()
     engine = torch.backends.quantized.engine
     dtype = torch.get_default_dtype()
-    device = _default_device()
+    device = default_device()
     grad = torch.is_grad_enabled()
     determinism = _determinism()
     threads = torch.get_num_threads()
     try:
         torch.backends.mha.set_fastpath_enabled(False)
         torch.set_default_dtype(torch.float32)
-        if device is not None and device.type == "meta":
-            # There is nothing to run on where a model needs real tensors.
-            torch.set_default_device(None)
+        if determinism[0]:
+            torch.use_deterministic_algorithms(False)
         yield
     finally:
         torch.set_default_dtype(dtype)
-        if _default_device() != device:
+        if default_device() != device:
             torch.set_default_device(device)
         torch.set_grad_enabled(grad)
         if _determinism() != determinism:

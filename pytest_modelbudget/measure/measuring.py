@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -14,9 +15,9 @@ from pytest_modelbudget.measure import counters
 from pytest_modelbudget.measure.attribution import Attribution
 from pytest_modelbudget.measure.counted import counted_by
 from pytest_modelbudget.measure.inputs import InputSource
-from pytest_modelbudget.measure.isolation import undisturbed, without_compiler
+from pytest_modelbudget.measure.isolation import in_turn, undisturbed, without_compiler
 from pytest_modelbudget.measure.onednn import recurrence_by_steps
-from pytest_modelbudget.measure.prepare import prepare
+from pytest_modelbudget.measure.prepare import prepared
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.measure.subject import Subject
@@ -32,6 +33,7 @@ _MODES = ("eval", "train")
 _RUNS = ("auto", "abstract", "real")
 
 
+@in_turn
 def measure_subject(
     subject: Subject,
     inputs: InputSource,
@@ -57,29 +59,84 @@ def measure_subject(
     note = ""
     if run != "real":
         for patient in (False, True):
-            recorder = Recorder(abstract=True, patient=patient)
-            with undisturbed():
-                model = subject.abstract
-                try:
-                    profile = _profile(model, inputs, recorder, mode, weights_dtype, operations=operations)
-                except MeasurementError as error:
-                    if not needs_values(recorder, error.__cause__):
-                        raise
-                    note = str(error.__cause__).partition("\n")[0]
-                else:
-                    if not recorder.needed:
-                        return profile
-                    # The model caught the error and went another way than it does on real tensors.
-                    note = recorder.needed[0]
+            recorder, result = _run(
+                subject, inputs, mode, weights_dtype, abstract=True, patient=patient, operations=operations
+            )
+            if isinstance(result, Profile):
+                if not recorder.needed:
+                    return result
+                # The model caught the error and went another way than it does on real tensors.
+                note = recorder.needed[0]
+            elif needs_values(recorder, result.__cause__):
+                note = str(result.__cause__).partition("\n")[0]
+            else:
+                raise result
         if run == "abstract":
             raise MeasurementError(
                 f"the forward pass needs the elements of a tensor ({note}), which an abstract run does not have; "
                 'set run = "auto" or run = "real"'
             )
-        _refuse_what_does_not_fit(model)
-    # Each run starts from the same random numbers, whatever was tried before it.
-    with undisturbed():
-        return _profile(subject.real, inputs, Recorder(abstract=False), mode, weights_dtype, note, operations)
+        _refuse_what_does_not_fit(subject.abstract)
+    _, result = _run(subject, inputs, mode, weights_dtype, abstract=False, note=note, operations=operations)
+    if isinstance(result, MeasurementError):
+        raise result
+    return result
+
+
+def _run(
+    subject: Subject,
+    inputs: InputSource,
+    mode: str,
+    dtype: torch.dtype | None,
+    *,
+    abstract: bool,
+    patient: bool = False,
+    note: str = "",
+    operations: dict[str, dict[str, int]] | None = None,
+) -> tuple[Recorder, Profile | MeasurementError]:
+    """Run a copy of a subject; or the subject in place, from where its copy would use the subject itself.
+
+    Each run starts from the same random numbers, whatever was tried before it.
+
+    Raises:
+        MeasurementError: the model cannot be built, or its forward pass cannot be kept from its own tensors.
+    """
+
+    def once(*, watch_calls: bool = False) -> tuple[Recorder, Profile | MeasurementError]:
+        recorder = Recorder(abstract=abstract, patient=patient)
+        with undisturbed():
+            model = subject.abstract if abstract else subject.real
+            watch = recorder.originals.calls_refused() if watch_calls else nullcontext()
+            result: Profile | MeasurementError
+            try:
+                with watch:
+                    result = _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
+            except MeasurementError as error:
+                result = error
+        if recorder.originals.outside is not None:
+            raise MeasurementError(
+                f"the forward pass writes to {recorder.originals.outside}, and so would change it; "
+                "make it an attribute of a module of the model"
+            )
+        return recorder, result
+
+    in_place = subject.runs_in_place
+    if not in_place:
+        recorder, result = once()
+        if recorder.originals.used is None and recorder.originals.may_be_unseen:
+            recorder, result = once(watch_calls=True)
+        if recorder.originals.used is None:
+            return recorder, result
+        recorder.originals.put_back()
+        in_place = subject.runs_in_place = True
+    recorder, result = once()
+    if recorder.originals.used is not None:
+        model = subject.abstract if abstract else subject.real
+        raise MeasurementError(
+            f"the forward pass uses {recorder.originals.told(model)}, and so cannot be measured without changing it; "
+            "let it reach its tensors through self"
+        ) from recorder.originals.used
+    return recorder, result
 
 
 def _profile(
@@ -90,44 +147,46 @@ def _profile(
     dtype: torch.dtype | None,
     note: str = "",
     operations: dict[str, dict[str, int]] | None = None,
+    in_place: bool = False,
 ) -> Profile:
-    """Run a copy of ``model`` under ``recorder``."""
+    """Run a copy of ``model`` under ``recorder``; or, ``in_place``, its own modules with what a copy would hold."""
     abstract = recorder.propagation is not None
     memory = recorder.memory
     training = mode == "train"
-    copied, args, kwargs = prepare(model, inputs, memory, mode, dtype, abstract=abstract)
-    attribution = Attribution(copied)
-    recorder.row = attribution.rows[""]
-    weights = weigh(attribution.modules)
-    memory.allocate(sum(own.packed for own in weights.values()))
-    attribution.watch(recorder)
-    try:
-        with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder:
-            out = copied(*args, **kwargs)
-    except (Exception, SystemExit) as error:
-        text = str(error).strip().partition("\n")[0]
-        failed = recorder.failed_in.name
-        where = f" in {failed} ({type(attribution.modules[failed]).__name__})" if failed else ""
-        raise MeasurementError(
-            f"the forward pass failed{where} on {_shapes(args, kwargs)}: {type(error).__name__}: {text}", "inputs"
-        ) from error
-    finally:
-        attribution.unwatch()
-    del out
-    if operations is not None:
-        operations.update((name, row.operations) for name, row in attribution.rows.items() if row.operations)
-    layers = {
-        name: _layer(row, attribution.modules[name], weights[name])
-        for name, row in attribution.rows.items()
-        if row.calls or row.macs or row.uncounted or attribution.is_first(name)
-    }
-    return Profile(
-        layers=layers,
-        peak_memory=memory.peak,
-        mode=mode,
-        run="abstract" if abstract else "real",
-        note=note,
-    )
+    with prepared(model, inputs, recorder, mode, dtype, in_place=in_place) as (copied, args, kwargs):
+        attribution = Attribution(copied)
+        recorder.row = attribution.rows[""]
+        weights = weigh(attribution.modules)
+        memory.allocate(sum(own.packed for own in weights.values()))
+        attribution.watch(recorder)
+        try:
+            with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder:
+                out = copied(*args, **kwargs)
+        except (Exception, SystemExit) as error:
+            text = str(error).strip().partition("\n")[0]
+            failed = recorder.failed_in.name
+            where = f" in {failed} ({type(attribution.modules[failed]).__name__})" if failed else ""
+            raise MeasurementError(
+                f"the forward pass failed{where} on {_shapes(args, kwargs)}: {type(error).__name__}: {text}", "inputs"
+            ) from error
+        finally:
+            attribution.unwatch()
+        del out
+        recorder.originals.may_be_unseen = attribution.has_uncalled()
+        if operations is not None:
+            operations.update((name, row.operations) for name, row in attribution.rows.items() if row.operations)
+        layers = {
+            name: _layer(row, attribution.modules[name], weights[name])
+            for name, row in attribution.rows.items()
+            if row.calls or row.macs or row.uncounted or attribution.is_first(name)
+        }
+        return Profile(
+            layers=layers,
+            peak_memory=memory.peak,
+            mode=mode,
+            run="abstract" if abstract else "real",
+            note=note,
+        )
 
 
 def _layer(row: Row, module: nn.Module, weights: Weights) -> Layer:

@@ -51,6 +51,10 @@ class Memory:
         self.allocate(nbytes)
         weakref.finalize(storage, self._release_real, identity, nbytes)
 
+    def holds_real(self, tensor: torch.Tensor) -> bool:
+        """Whether the storage of a real tensor is counted."""
+        return tensor.untyped_storage()._cdata in self._real
+
     def _release_real(self, identity: int, nbytes: int) -> None:
         self._real.discard(identity)
         self.alive -= nbytes

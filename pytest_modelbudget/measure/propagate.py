@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,12 +119,14 @@ class Propagation:
 
     Attributes:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
+        before_first: sees the arguments of every call whose result is not remembered.
     """
 
     def __init__(self, memory: Memory | None, *, patient: bool = False) -> None:
         self._largest_made = PATIENT if patient else SMALL
         self._largest_computed = PATIENT if patient else LARGE
         self.needed: list[str] = []
+        self.before_first: Callable[[Any], object] = len
         self._memory = memory
         self._plans: dict[Any, _Plan] = {}
         self._results: dict[Any, Any] = {}
@@ -148,6 +151,7 @@ class Propagation:
         remembered = self._results.get(key)
         if remembered is not None:
             return key, self._build(remembered, args, kwargs)
+        self.before_first(args)
         plan = self._plans.get(func)
         if plan is None:
             plan = self._plans[func] = _Plan(func)
@@ -326,6 +330,11 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
+def _filled(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy in which each element has a place of its own."""
+    return tensor.clone(memory_format=torch.contiguous_format)
+
+
 def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
     """Raise what an operation says on real tensors of these shapes: words that users know, unlike the meta device's.
 
@@ -334,7 +343,10 @@ def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
     blanks = _map(_blank, args)
     if sum(blank.numel() for blank in blanks if isinstance(blank, torch.Tensor)) <= PATIENT:
         with suppress(NotImplementedError):
-            func(*blanks, **_map(_blank, kwargs))
+            named = _map(_blank, kwargs)
+            if func._schema.is_mutable:  # refuses to write where many elements are one in memory
+                blanks, named = _map(_filled, blanks), _map(_filled, named)
+            func(*blanks, **named)
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:

@@ -14,10 +14,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from pytest_modelbudget.measure import higher_order
 from pytest_modelbudget.measure.abstract import AbstractTensor
 from pytest_modelbudget.measure.complex_convolution import VIEW_AS_REAL, ComplexConvolutions
+from pytest_modelbudget.measure.draws import Draws, is_random
 from pytest_modelbudget.measure.formulas import formula_of, packet_of
 from pytest_modelbudget.measure.free import is_free
 from pytest_modelbudget.measure.memory import Memory
 from pytest_modelbudget.measure.onednn import usual_kernels
+from pytest_modelbudget.measure.originals import Originals, OriginalUsedError
 from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
 from pytest_modelbudget.measure.row import Row
 
@@ -34,6 +36,7 @@ class Recorder(TorchDispatchMode):
         row: the row of the innermost module whose forward is running.
         failed_in: the row of the innermost module whose forward the last exception came out of.
         propagation: what moves abstract tensors, or None in a real run.
+        originals: what belongs to the model that was given, and is not to be used.
 
     Args:
         abstract: whether abstract tensors may come; else every operation runs as usual.
@@ -48,11 +51,14 @@ class Recorder(TorchDispatchMode):
         self.failed_in = self.row
         self._failure: BaseException | None = None
         self.propagation = Propagation(self.memory if counting else None, patient=patient) if abstract else None
+        self.originals = Originals()
+        if self.propagation is not None:
+            self.propagation.before_first = self.originals.refuse
+        self._draws = Draws()
         self._counting = counting
         self._costs: dict[Any, tuple[int, int, str]] = {}
-        # An operation that is looked at twice, before it is known to be free.
-        self._counted: dict[Any, bool | str] = {VIEW_AS_REAL: True}
         self._complex = ComplexConvolutions()
+        self._kinds: dict[Any, tuple[bool | str, bool, bool]] = {}
         self._modules = len(sys.modules)
 
     # PyTorch asks for this before it hands over operations that take functions.
@@ -87,20 +93,23 @@ class Recorder(TorchDispatchMode):
             return NotImplemented  # a tensor of another kind takes itself apart, and then its parts come here
         kwargs = kwargs or {}
         if isinstance(func, torch._ops.HigherOrderOperator):
-            out = higher_order.call(self, func, args, kwargs)
-            if formula_of(func) is not None:
-                self._count(func, (func, signature(args[:3])), args, kwargs, out)
-            return out
-        if not self._counting and self.propagation is not None:
-            return self.propagation.call(func, args, kwargs)[1]
+            return self._call_higher_order(func, args, kwargs)
+        kind = self._kinds.get(func)
+        if kind is None:
+            kind = self._kinds[func] = self._kind_of(func)
+        counted, draws, writes = kind
+        if draws:
+            kwargs = self._draws.before(kwargs)
+        if not self._counting:
+            return func(*args, **kwargs) if self.propagation is None else self.propagation.call(func, args, kwargs)[1]
         self.settle()
-        counted = self._counted.get(func)
-        if counted is None:
-            counted = self._counted[func] = _is_counted(func)
+        if writes and args and type(args[0]) is not AbstractTensor:
+            self.originals.refuse_write(args[0], self.memory)
         if counted is _BY_ITS_PARTS:
             with self:
                 return func.decompose(*args, **kwargs)
         if self.propagation is None:
+            self.originals.refuse(args)
             with usual_kernels():
                 out = func(*args, **kwargs)
             self._hold(out)
@@ -110,6 +119,18 @@ class Recorder(TorchDispatchMode):
         key, out = self.propagation.call(func, args, kwargs)
         if counted:
             self._count(func, key, args, kwargs, out)
+        return out
+
+    def _kind_of(self, func: Any) -> tuple[bool | str, bool, bool]:
+        """Whether an operation is counted, draws random numbers, and writes to an argument."""
+        # An operation that is looked at twice, before it is known to be free.
+        counted = func is VIEW_AS_REAL or _is_counted(func)
+        return self._counting and counted, is_random(func), func._schema.is_mutable
+
+    def _call_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
+        out = higher_order.call(self, func, args, kwargs)
+        if formula_of(func) is not None:
+            self._count(func, (func, signature(args[:3])), args, kwargs, out)
         return out
 
     def _count(self, func: Any, key: Any, args: Any, kwargs: Any, out: Any) -> None:
@@ -159,7 +180,7 @@ def _is_counted(func: Any) -> bool | str:
 
 def needs_values(recorder: Recorder, error: BaseException | None) -> bool:
     """Whether a failing abstract run may succeed on real tensors: it asked for elements, or for a missing kernel."""
-    if recorder.propagation is None:
+    if recorder.propagation is None or isinstance(error, OriginalUsedError):
         return False
     if recorder.needed or isinstance(error, NeedsValuesError):
         return True

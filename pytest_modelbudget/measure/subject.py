@@ -22,6 +22,9 @@ class Subject:
     Args:
         model: what is measured.
         name: how messages call it.
+
+    Attributes:
+        runs_in_place: whether a copy of the module would use the module itself, so that the module's own forward runs.
     """
 
     def __init__(self, model: Any, name: str = "") -> None:
@@ -29,6 +32,7 @@ class Subject:
         if not isinstance(model, nn.Module) and not callable(model):
             raise MeasurementError(f"expected an nn.Module or a callable that builds one, not {type(model).__name__}")
         self._model = model
+        self.runs_in_place = False
 
     @cached_property
     def abstract(self) -> nn.Module:
@@ -55,7 +59,11 @@ class Subject:
         Raises:
             MeasurementError: it cannot be built.
         """
-        return self._model if isinstance(self._model, nn.Module) else self._build()
+        if isinstance(self._model, nn.Module):
+            return self._model
+        # Under a recorder, so that it draws the same random numbers as without weights.
+        with Recorder(abstract=False, counting=False):
+            return self._build()
 
     def _build(self) -> nn.Module:
         try:

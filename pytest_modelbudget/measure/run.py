@@ -109,16 +109,20 @@ class Recorder(TorchDispatchMode):
             with self:
                 return func.decompose(*args, **kwargs)
         if self.propagation is None:
-            self.originals.refuse(args)
-            with usual_kernels():
-                out = func(*args, **kwargs)
-            self._hold(out)
-            if counted:
-                self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, out)
-            return out
+            return self._compute(func, args, kwargs, counted=bool(counted))
         key, out = self.propagation.call(func, args, kwargs)
         if counted:
             self._count(func, key, args, kwargs, out)
+        return out
+
+    def _compute(self, func: Any, args: Any, kwargs: Any, *, counted: bool) -> Any:
+        """Run an operation on real tensors."""
+        self.originals.refuse(args)
+        with usual_kernels():
+            out = func(*args, **kwargs)
+        self._hold(out)
+        if counted:
+            self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, out, depth=3)
         return out
 
     def _kind_of(self, func: Any) -> tuple[bool | str, bool, bool]:
@@ -133,9 +137,10 @@ class Recorder(TorchDispatchMode):
             self._count(func, (func, signature(args[:3])), args, kwargs, out)
         return out
 
-    def _count(self, func: Any, key: Any, args: Any, kwargs: Any, out: Any) -> None:
+    def _count(self, func: Any, key: Any, args: Any, kwargs: Any, out: Any, depth: int = 2) -> None:
+        """Add what one call costs; ``depth`` is how many frames up it was called from."""
         if self._complex.has_begun or func is VIEW_AS_REAL:
-            caller = sys._getframe(2)
+            caller = sys._getframe(depth)
             if func is VIEW_AS_REAL:
                 self._complex.note_view(caller, args[0])
                 return

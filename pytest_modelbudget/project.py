@@ -23,14 +23,12 @@ class Project:
 
     Attributes:
         is_used: whether a test asked for a measurement: only then is more than this module imported.
-        deselected: how many tests this process leaves out.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._loaded: dict[Path, Settings | SettingsError | None] = {}
         self.is_used = False
-        self.deselected = 0
 
     @cached_property
     def session(self) -> Session:
@@ -167,17 +165,6 @@ class Project:
         is_configured = item.path.name == "pyproject.toml"
         uses_fixture = "modelbudget" in getattr(item, "fixturenames", ())
         return not is_configured and (uses_fixture or any(item.iter_markers("modelbudget")))
-
-    @property
-    def narrowed_by(self) -> str:
-        """Why this run is not of all tests, as far as the command line says; else empty."""
-        root = self._config.rootpath
-        if any(self._absolute(arg) not in (root, *root.parents) for arg in self._explicit_args()):
-            return "the command line names some"
-        for name in ("lf", "stepwise", "ignore", "ignore_glob", "keyword", "markexpr", "deselect"):
-            if self._config.getoption(name, None):
-                return f"it was started with an option that leaves some out: {name}"
-        return ""
 
     def known_models(self) -> dict[str, dict[str, list[str]]]:
         """Folder of a baseline to configured model to its cases."""

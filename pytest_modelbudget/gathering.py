@@ -119,11 +119,11 @@ class Gathering:
             self._notes.append("nothing was recorded: this run measured no model")
             return
         from pytest_modelbudget.recording import record
-        from pytest_modelbudget.report.terminal import recorded_lines
+        from pytest_modelbudget.report.terminal import recorded_lines, refused_lines
 
-        done, problems = record(self._config.rootpath, self._verdicts)
-        self._notes += recorded_lines(done)
-        self._problems += problems
+        update = record(self._config.rootpath, self._verdicts)
+        self._notes += (*recorded_lines(update.done), *refused_lines(update.refused))
+        self._problems += update.problems
 
     def _look_for_stale(self, session: pytest.Session) -> None:
         """Name, or remove, what is recorded of models and cases that no longer exist."""

@@ -35,7 +35,12 @@ class Project:
         """The measurements of this run."""
         from pytest_modelbudget.session import Session
 
-        return Session(self.comparison, self._config.getoption("--modelbudget-counter"))
+        return Session(self.comparison, self._config.getoption("--modelbudget-counter"), self.root_from_here)
+
+    @property
+    def root_from_here(self) -> str:
+        """The root folder, as it is called where pytest was started."""
+        return Path(os.path.relpath(self._config.rootpath, self._config.invocation_params.dir)).as_posix()
 
     @cached_property
     def comparison(self) -> Comparison:

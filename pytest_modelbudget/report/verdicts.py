@@ -65,6 +65,17 @@ def allowed_growth(check: Check) -> str:
     return f" ({check.growth} growth allowed)" if check.growth else ""
 
 
+def to_accept(verdict: Verdict) -> tuple[str, str]:
+    """What accepts the breaches of a verdict: what has to be changed first, and the command that is run then.
+
+    Either may be empty. Growth over what is recorded is accepted by recording again; growth over a commit is not, and
+    neither is a broken `max` or `min`.
+    """
+    if any(check.bound != "growth" for check in verdict.breaches):
+        return "change the limit", verdict.accept
+    return f"allow more growth over {verdict.base[:9]}" if verdict.base else "", verdict.accept
+
+
 def use_of(check: Check) -> Fraction:
     """Which share of an upper limit is used; a lower limit counts as unused."""
     if check.bound == "min":

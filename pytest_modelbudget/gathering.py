@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_modelbudget.left_out import Seen, narrowed_by, uncollected
+from pytest_modelbudget.left_out import (
+    Seen,
+    has_limits,
+    narrowed_by,
+    unchecked,
+    uncollected,
+)
 from pytest_modelbudget.project import PROJECT
 
 if TYPE_CHECKING:
@@ -89,13 +95,12 @@ class Gathering:
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Fail a run that was asked for the gate and held nothing against a limit."""
+        """Fail a run that was asked for the gate and held nothing against a limit; with exit code 1, and not 5."""
         result = yield
         asked = self._project.asked_for_the_gate and not self._config.option.collectonly
         if asked and not session.testsfailed and not any(each.checks or each.new for each in self._verdicts):
             self._nothing_checked = not (self._project.is_update and self._verdicts)
-            # Without a test pytest ends with exit code 5 already.
-            session.testsfailed += 1 if session.testscollected and self._nothing_checked else 0
+            session.testsfailed += self._nothing_checked
         return result
 
     @pytest.hookimpl(trylast=True)
@@ -110,6 +115,8 @@ class Gathering:
         if self._project.is_update:
             self._record()
         self._look_for_stale(session)
+        if not self._nothing_checked and (left_out := unchecked(self._config, self._seen.files, on_purpose=False)):
+            self._notes.append(left_out)
         self._write_reports()
         if self._problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -127,10 +134,12 @@ class Gathering:
 
     def _look_for_stale(self, session: pytest.Session) -> None:
         """Name, or remove, what is recorded of models and cases that no longer exist."""
-        from pytest_modelbudget.recording import find_stale, prune
-
         known = self._known()
         prunes = self._config.getoption("--modelbudget-prune")
+        if not prunes and not known:
+            return
+        from pytest_modelbudget.recording import find_stale, prune
+
         if not prunes and not find_stale(self._config.rootpath, known):
             return
         left_out = self._left_out(session) or uncollected(self._config, self._seen.files, known)
@@ -186,8 +195,16 @@ class Gathering:
             one_a_case(self._verdicts),
             [Unmeasured(*each) for each in self._unmeasured],
             "" if self._project.base is None else str(self._project.base),
-            self._notes,
+            [*self._notes, *self._problems, *([self._why_nothing] if self._nothing_checked else [])],
         )
+
+    @property
+    def _why_nothing(self) -> str:
+        """Why a run that was asked for the gate checked nothing, and what would be right."""
+        if why := unchecked(self._config, self._seen.files, on_purpose=True):
+            return f"nothing was checked: {why}"
+        hint = "" if has_limits(self._config) else "; set limits in [tool.modelbudget.models.<name>] of pyproject.toml"
+        return f"nothing was checked: no model that has a limit was measured{hint}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a table of the models, or with ``-q`` a line a model."""
@@ -210,11 +227,7 @@ class Gathering:
         for problem in self._problems:
             terminalreporter.write_line(f"modelbudget: {problem}", red=True)
         if self._nothing_checked:
-            terminalreporter.write_line(
-                "modelbudget: nothing was checked: no model that has a limit was measured; "
-                "set limits in [tool.modelbudget.models.<name>] of pyproject.toml",
-                red=True,
-            )
+            terminalreporter.write_line(f"modelbudget: {self._why_nothing}", red=True)
 
     def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write what GitHub Actions shows on the lines of a pull request."""

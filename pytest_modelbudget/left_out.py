@@ -1,4 +1,4 @@
-"""What a run left out of all tests of its project: only what a run of all did not measure no longer exists."""
+"""What a run left out: models, so that nobody takes it for a gate; and tests, which may have measured others."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.mark_expression import selects
 from pytest_modelbudget.project import PROJECT, Project
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.settings import ModelSettings, Settings
 
 SEEN = "modelbudget_seen"
 """Under what a worker of pytest-xdist hands over what it saw."""
 
+_SELECTING = ("keyword", "lf", "stepwise")
 _NARROWING_INI = re.compile(r"(python_(files|classes|functions)|testpaths|norecursedirs|addopts)\s*=")
 # Where pytest looks for no tests unless it is told to. Other folders that a project keeps it out of may hold some.
 _NEVER_ENTERED = ("*.egg", ".*", "_darcs", "build", "CVS", "dist", "node_modules", "venv", "{arch}", "__pycache__")
@@ -86,6 +91,64 @@ class Seen:
         if self.reason or missing <= 0:
             return self.reason
         return f"{missing} of {self.tests} tests {'was' if missing == 1 else 'were'} left out"
+
+
+# -- models
+
+
+def unchecked(config: pytest.Config, files: Collection[str], *, on_purpose: bool) -> str:
+    """The models with limits that are no tests of this run, and why.
+
+    Args:
+        config: pytest's.
+        files: the ids of the files that were collected.
+        on_purpose: whether those count that somebody asked to leave out, too.
+
+    Returns:
+        One line; empty where there are none.
+    """
+    project = config.stash[PROJECT]
+    left_out = [each for each in _limited(config) if each.shown not in files or not project.collects(each)]
+    if not on_purpose:
+        is_selected = config.option.markexpr and not selects(config.option.markexpr, {"modelbudget"})
+        if is_selected or all("::" in arg for arg in config.args) or any(map(config.option.__dict__.get, _SELECTING)):
+            return ""
+        left_out = [each for each in left_out if each.collect and not _is_ignored(config, each.file)]
+    return "; ".join(_told(config, settings) for settings in left_out)
+
+
+def _told(config: pytest.Config, settings: Settings) -> str:
+    count = sum(map(_has_limits, settings.models.values()))
+    models = f"{count} models with limits were" if count > 1 else "1 model with limits was"
+    path = Path(os.path.relpath(settings.file, config.invocation_params.dir)).as_posix()
+    if not settings.collect:
+        return f"{models} not checked: {path} says collect = false, and is not among the arguments"
+    given = config.args_source is pytest.Config.ArgsSource.ARGS
+    return f"{models} not checked: {path} {'is not among the arguments' if given else 'was not collected'}"
+
+
+def _is_ignored(config: pytest.Config, file: Path) -> bool:
+    here = config.invocation_params.dir
+    ignored = [here / each for each in config.getoption("ignore") or ()]
+    globs = [str(here / each) for each in config.getoption("ignore_glob") or ()]
+    return any(each in (file, *file.parents) for each in ignored) or any(fnmatch(str(file), each) for each in globs)
+
+
+def has_limits(config: pytest.Config) -> bool:
+    """Whether there are models with limits, checked or not."""
+    return any(_limited(config))
+
+
+def _limited(config: pytest.Config) -> list[Settings]:
+    given = config.stash[PROJECT].settings_of_arguments()
+    return [settings for settings in given if any(map(_has_limits, settings.models.values()))]
+
+
+def _has_limits(model: ModelSettings) -> bool:
+    return bool(model.limits) or any(model.layers.values()) or any(case.limits for case in model.cases.values())
+
+
+# -- tests
 
 
 def narrowed_by(config: pytest.Config) -> str:

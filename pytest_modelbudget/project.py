@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.mark_expression import asks_for
 
 if TYPE_CHECKING:
     from pytest_modelbudget.base import Base
@@ -78,8 +80,7 @@ class Project:
     @property
     def asked_for_the_gate(self) -> bool:
         """Whether the command line asked for budgets to be checked, and not just for tests."""
-        selected = self._config.option.markexpr
-        by_marker = "modelbudget" in selected and "not modelbudget" not in selected
+        by_marker = asks_for(self._config.option.markexpr, "modelbudget")
         return by_marker or any(_path_of(arg).name == "pyproject.toml" for arg in self._explicit_args())
 
     @property
@@ -170,6 +171,19 @@ class Project:
         is_configured = item.path.name == "pyproject.toml"
         uses_fixture = "modelbudget" in getattr(item, "fixturenames", ())
         return not is_configured and (uses_fixture or any(item.iter_markers("modelbudget")))
+
+    def settings_of_arguments(self) -> list[Settings]:
+        """Those of the root, and of the folders in which the arguments are."""
+        folders = {self._config.rootpath: None}
+        for arg in self._explicit_args():
+            path = self._absolute(arg)
+            folders |= {each: None for each in path.parents if self._config.rootpath in each.parents}
+        found = []
+        for folder in folders:
+            # A mistake is an error where the file is collected.
+            with suppress(SettingsError):
+                found.append(self.load(folder / "pyproject.toml"))
+        return [settings for settings in found if settings is not None]
 
     def known_models(self) -> dict[str, dict[str, list[str]]]:
         """Folder of a baseline to configured model to its cases."""

@@ -53,11 +53,16 @@ def what_is_limited(check: Check) -> str:
 
 def in_short(check: Check) -> str:
     """One line of a check: ``params 61.1M > 60M``."""
+    return f"{what_is_limited(check)} {beside_limit(check)}"
+
+
+def beside_limit(check: Check) -> str:
+    """What was measured beside the limit: ``61.1M > 60M``, with as many digits as it takes to see that they differ."""
     measured, limit = format_apart((check.measured, check.limit), METRICS[check.metric])
     sign = "<" if check.bound == "min" else ">"
     if not check.excess:
         sign = "≥" if check.bound == "min" else "≤"
-    return f"{what_is_limited(check)} {measured} {sign} {limit}{allowed_growth(check)}"
+    return f"{measured} {sign} {limit}{allowed_growth(check)}"
 
 
 def allowed_growth(check: Check) -> str:

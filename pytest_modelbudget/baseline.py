@@ -182,7 +182,8 @@ class Baseline:
         shown = self.shown_file(model)
         recorded = from_bytes(data, shown)
         if recorded.model != model:
-            raise AnotherModelError(f'{shown} is the baseline of "{recorded.model}", and not of "{model}"')
+            text = f'{shown} is the baseline of "{recorded.model}", and not of "{model}"'
+            raise AnotherModelError(text, can_be_replaced=False)
         return recorded
 
     def files(self) -> list[str]:
@@ -212,19 +213,25 @@ class Baseline:
         except OSError as error:
             raise BaselineError(f"{shown} cannot be read: {_reason(error)}") from None
 
-    def record(self, model: str, profiles: Iterable[Profile]) -> bool:
+    def record(self, model: str, profiles: Iterable[Profile], *, replaces: bool = True) -> bool:
         """Record the profiles of some cases of a model; its other cases stay as they are recorded.
+
+        Args:
+            model: the model.
+            profiles: its cases, all counted with one counter.
+            replaces: whether a file of another counter, or one that cannot be understood, may be replaced.
 
         Returns:
             Whether the file's text is another now.
 
         Raises:
-            BaselineError: the file cannot be written, or another case of it was counted with another counter.
+            BaselineError: the file cannot be written or may not be replaced, or another case of it was counted with
+                another counter.
         """
         new = {profile.case: profile for profile in profiles}
         counter = next(iter(new.values())).counter
         with self._locked():
-            kept = self._kept(model, counter, set(new))
+            kept = self._kept(model, counter, set(new), replaces)
             return self._write(model, Recorded(model, counter, {**kept, **new}))
 
     def forget(self, model: str, keep: Iterable[str] = ()) -> None:
@@ -244,7 +251,7 @@ class Baseline:
             except OSError as error:
                 raise BaselineError(f"{self.shown_file(model)} cannot be removed: {_reason(error)}") from None
 
-    def _kept(self, model: str, counter: str, new: set[str]) -> dict[str, Profile]:
+    def _kept(self, model: str, counter: str, new: set[str], replaces: bool) -> dict[str, Profile]:
         """The recorded cases that stay beside the new ones."""
         data = self._bytes(model)
         if data is None:
@@ -253,9 +260,13 @@ class Baseline:
             recorded = self._decode(model, data)
         except AnotherModelError:
             raise
-        except BaselineError:
+        except BaselineError as error:
+            if not replaces:
+                raise self._another_counter(model, counter, str(error)) from None
             # What nobody can understand cannot be kept, and to replace it is what was asked for.
             return {}
+        if recorded.counter != counter and not replaces:
+            raise self._another_counter(model, counter, f"it was counted with {recorded.counter}")
         others = {case: each for case, each in recorded.cases.items() if case not in new}
         if others and recorded.counter != counter:
             raise BaselineError(
@@ -263,6 +274,12 @@ class Baseline:
                 f"{recorded.counter}, and one file has one counter; record all cases of the model in one run"
             )
         return others
+
+    def _another_counter(self, model: str, counter: str, reason: str) -> BaselineError:
+        return BaselineError(
+            f"{self.shown_file(model)} was not recorded: {reason}, and {counter} is the counter of this run alone; "
+            f'set counter = "{counter}" in [tool.modelbudget], or remove the file'
+        )
 
     def _write(self, model: str, recorded: Recorded) -> bool:
         file = self.folder / file_name(model)

@@ -70,7 +70,8 @@ class Verdict:
         since: what `baseline` is: the file that it was read from.
         base: the commit that it is of; empty for the working tree.
         folder: the folder in which this profile is to be recorded.
-        accept: the command that records it.
+        accept: the command that records it; empty where recording it is refused, or nothing is recorded.
+        own_counter: the counter of its project's settings: its folder's files are counted with it, as a rule.
         note: why a recorded profile is not compared with, where that is no mistake.
         package: the folder of its project below the root; empty in the root.
     """
@@ -83,6 +84,7 @@ class Verdict:
     base: str = ""
     folder: str = ""
     accept: str = ""
+    own_counter: str = ""
     note: str = ""
     package: str = ""
 
@@ -122,7 +124,7 @@ class Verdict:
         )
 
 
-_TEXTS = ("since", "base", "folder", "accept", "note", "package")
+_TEXTS = ("since", "base", "folder", "accept", "own_counter", "note", "package")
 
 
 def check(

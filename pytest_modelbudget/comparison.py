@@ -81,25 +81,47 @@ class Comparison:
             BaselineError: what it cost before cannot be read or measured, or growth cannot be compared with it.
             NoLayerError: a pattern matches no layer.
         """
+        folder = self.folder(settings)
+        own_counter = "aten" if settings is None else settings.counter
+        can_record = self._can_record(folder, profile, own_counter)
         has_growth = any(
             limit.growth is not None for each in (limits, *(layers or {}).values()) for limit in each.values()
         )
         try:
             if self._base is None:
-                found = self._find_recorded(self.folder(settings), profile, has_growth)
+                found = self._find_recorded(folder, profile, has_growth)
             else:
                 found = self._find_at_base(settings, profile, has_growth)
         except BaselineError as error:
             if not self._is_update:
-                hint = "" if self._base or not error.can_be_replaced else f"\nrecord it again with: {accept}"
+                hint = "" if self._base or not error.can_be_replaced else f"\n{_again(profile, can_record, accept)}"
                 raise BaselineError(f"{error}{hint}", can_be_replaced=error.can_be_replaced) from None
             found = Found(None)
         verdict = check(profile, limits, layers, found.profile, accept_growth=self._is_update)
         note = f"compared with {found.source} there" if found.is_measured else found.problem
         base = self._revision(settings).commit if self._base and found.profile is not None else ""
-        folder = self.folder(settings)
         package = "" if settings is None else posixpath.dirname(settings.shown)
-        return replace(verdict, since=found.source, base=base, folder=folder, accept=accept, note=note, package=package)
+        return replace(
+            verdict,
+            since=found.source,
+            base=base,
+            folder=folder,
+            # What was measured at the base was not recorded there: this project records nothing.
+            accept=accept if can_record and not found.is_measured else "",
+            own_counter=own_counter,
+            note=note,
+            package=package,
+        )
+
+    def _can_record(self, folder: str, profile: Profile, own_counter: str) -> bool:
+        """Whether an update may replace what is recorded: a file of another counter only with the settings' own."""
+        if profile.counter == own_counter:
+            return True
+        try:
+            recorded = self._recorded(folder, profile.model)
+        except BaselineError:
+            return False
+        return recorded is None or recorded.counter == profile.counter
 
     def _find_recorded(self, folder: str, profile: Profile, has_growth: bool) -> Found:
         recorded = self._recorded(folder, profile.model)
@@ -147,3 +169,11 @@ class Comparison:
         if isinstance(found, BaselineError):
             raise found.with_traceback(None)
         return found
+
+
+def _again(profile: Profile, can_record: bool, accept: str) -> str:
+    """How to record a model again whose file cannot be compared with."""
+    if can_record:
+        return f"record it again with: {accept}"
+    chosen = f'set counter = "{profile.counter}" in [tool.modelbudget], or remove the file'
+    return f"to compare by {profile.counter} {chosen}; then record it with: {accept}"

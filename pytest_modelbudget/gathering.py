@@ -9,14 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_modelbudget.left_out import (
+    Seen,
+    has_limits,
+    narrowed_by,
+    unchecked,
+    uncollected,
+)
 from pytest_modelbudget.project import PROJECT
 
 if TYPE_CHECKING:
     from pytest_modelbudget.budget import Verdict
     from pytest_modelbudget.report.run import Run
-
-DESELECTED = "modelbudget_deselected"
-"""Under what a worker of pytest-xdist says how many tests it left out."""
 
 
 @dataclass
@@ -39,11 +43,11 @@ class _Found:
 class Gathering:
     """A plugin that gathers verdicts from the reports of tests, records them, and writes the end-of-run summary."""
 
-    def __init__(self, config: pytest.Config) -> None:
+    def __init__(self, config: pytest.Config, seen: Seen) -> None:
         self._config = config
+        self._seen = seen
         self._project = config.stash[PROJECT]
         self._found: dict[str, _Found] = {}
-        self._left_out: str = self._project.narrowed_by
         self._nothing_checked = False
         self._is_mistaken = False
         self._notes: list[str] = []
@@ -85,30 +89,18 @@ class Gathering:
         found.is_incomplete = found.is_incomplete or carried.get("is_incomplete", False)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note what could not be collected; a mistake in a pyproject.toml ends the run with exit code 4."""
-        if report.failed:
-            self._left_out = self._left_out or f"{report.nodeid} could not be collected"
-            if report.nodeid.rpartition("/")[2] == "pyproject.toml":
-                self._is_mistaken = True
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any, error: object) -> None:
-        """Note what a worker of pytest-xdist left out, or that it died."""
-        output = getattr(node, "workeroutput", None)
-        if error or output is None:
-            self._left_out = self._left_out or "a worker of pytest-xdist died"
-        else:
-            self._project.deselected += output.get(DESELECTED, 0)
+        """Note a mistake in a pyproject.toml, which ends the run with exit code 4."""
+        if report.failed and report.nodeid.rpartition("/")[2] == "pyproject.toml":
+            self._is_mistaken = True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        """Fail a run that was asked for the gate and held nothing against a limit."""
+        """Fail a run that was asked for the gate and held nothing against a limit; with exit code 1, and not 5."""
         result = yield
         asked = self._project.asked_for_the_gate and not self._config.option.collectonly
         if asked and not session.testsfailed and not any(each.checks or each.new for each in self._verdicts):
             self._nothing_checked = not (self._project.is_update and self._verdicts)
-            # Without a test pytest ends with exit code 5 already.
-            session.testsfailed += 1 if session.testscollected and self._nothing_checked else 0
+            session.testsfailed += self._nothing_checked
         return result
 
     @pytest.hookimpl(trylast=True)
@@ -120,16 +112,11 @@ class Gathering:
             return
         if self._config.option.collectonly:
             return
-        if session.shouldstop or session.shouldfail:
-            self._left_out = self._left_out or "it stopped before its end"
-        if self._project.deselected:
-            self._left_out = self._left_out or "tests were deselected"
-        for found in self._in_order:
-            if found.is_incomplete:
-                self._left_out = self._left_out or f"{found.order[-1]} did not pass, and may measure more"
         if self._project.is_update:
             self._record()
-        self._look_for_stale()
+        self._look_for_stale(session)
+        if not self._nothing_checked and (left_out := unchecked(self._config, self._seen.files, on_purpose=False)):
+            self._notes.append(left_out)
         self._write_reports()
         if self._problems and session.exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
@@ -139,33 +126,51 @@ class Gathering:
             self._notes.append("nothing was recorded: this run measured no model")
             return
         from pytest_modelbudget.recording import record
-        from pytest_modelbudget.report.terminal import recorded_lines
+        from pytest_modelbudget.report.terminal import recorded_lines, refused_lines
 
-        done, problems = record(self._config.rootpath, self._verdicts)
-        self._notes += recorded_lines(done)
-        self._problems += problems
+        update = record(self._config.rootpath, self._verdicts)
+        self._notes += (*recorded_lines(update.done), *refused_lines(update.refused))
+        self._problems += update.problems
 
-    def _look_for_stale(self) -> None:
+    def _look_for_stale(self, session: pytest.Session) -> None:
         """Name, or remove, what is recorded of models and cases that no longer exist."""
+        known = self._known()
         prunes = self._config.getoption("--modelbudget-prune")
-        if self._left_out:
-            if prunes:
-                self._notes.append(f"nothing was pruned: this run is not of all tests ({self._left_out})")
-            return
-        known = self._project.known_models()
-        for verdict in self._verdicts:
-            cases = known.setdefault(verdict.folder, {}).setdefault(verdict.profile.model, [])
-            cases.append(verdict.profile.case)
-        if not known:
+        if not prunes and not known:
             return
         from pytest_modelbudget.recording import find_stale, prune
 
+        if not prunes and not find_stale(self._config.rootpath, known):
+            return
+        left_out = self._left_out(session) or uncollected(self._config, self._seen.files, known)
+        if left_out:
+            if prunes:
+                self._notes.append(f"nothing was pruned: this run is not of all tests ({left_out})")
+            return
+        # Without what other files describe, which are known by now.
         stale = find_stale(self._config.rootpath, known)
         if prunes:
             self._problems += prune(self._config.rootpath, stale)
             self._notes += (f"pruned {each}" for each in stale)
         else:
             self._notes += (f"stale {each}; --modelbudget-update --modelbudget-prune removes it" for each in stale)
+
+    def _known(self) -> dict[str, dict[str, list[str]]]:
+        """Folder of a baseline to the models that exist, as far as this run knows, to their cases."""
+        known = self._project.known_models()
+        for verdict in self._verdicts:
+            cases = known.setdefault(verdict.folder, {}).setdefault(verdict.profile.model, [])
+            cases.append(verdict.profile.case)
+        return known
+
+    def _left_out(self, session: pytest.Session) -> str:
+        """Why this run is not of all tests that were found; empty where it is."""
+        if session.shouldstop or session.shouldfail:
+            return "it stopped before its end"
+        if reason := narrowed_by(self._config) or self._seen.missing:
+            return reason
+        incomplete = next((found.order[-1] for found in self._in_order if found.is_incomplete), "")
+        return f"{incomplete} did not pass, and may measure more" if incomplete else ""
 
     def _write_reports(self) -> None:
         """Write the files that the command line asks for, and the summary of a job of GitHub Actions."""
@@ -190,8 +195,16 @@ class Gathering:
             one_a_case(self._verdicts),
             [Unmeasured(*each) for each in self._unmeasured],
             "" if self._project.base is None else str(self._project.base),
-            self._notes,
+            [*self._notes, *self._problems, *([self._why_nothing] if self._nothing_checked else [])],
         )
+
+    @property
+    def _why_nothing(self) -> str:
+        """Why a run that was asked for the gate checked nothing, and what would be right."""
+        if why := unchecked(self._config, self._seen.files, on_purpose=True):
+            return f"nothing was checked: {why}"
+        hint = "" if has_limits(self._config) else "; set limits in [tool.modelbudget.models.<name>] of pyproject.toml"
+        return f"nothing was checked: no model that has a limit was measured{hint}"
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write a table of the models, or with ``-q`` a line a model."""
@@ -214,11 +227,7 @@ class Gathering:
         for problem in self._problems:
             terminalreporter.write_line(f"modelbudget: {problem}", red=True)
         if self._nothing_checked:
-            terminalreporter.write_line(
-                "modelbudget: nothing was checked: no model that has a limit was measured; "
-                "set limits in [tool.modelbudget.models.<name>] of pyproject.toml",
-                red=True,
-            )
+            terminalreporter.write_line(f"modelbudget: {self._why_nothing}", red=True)
 
     def _annotate(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write what GitHub Actions shows on the lines of a pull request."""

@@ -20,7 +20,9 @@ from pytest_modelbudget.errors import (
     UncountedWarning,
     users_traceback,
 )
+from pytest_modelbudget.project import PROJECT
 from pytest_modelbudget.report.verdicts import name_of
+from pytest_modelbudget.session import from_folder
 
 if TYPE_CHECKING:
     from _pytest._io import TerminalWriter
@@ -80,7 +82,7 @@ def raise_if_over(item: pytest.Item, verdict: Verdict) -> None:
         from pytest_modelbudget.report.table import to_text
         from pytest_modelbudget.report.terminal import breach_summary, failure
 
-        report = to_text(failure(verdict, _see_all(item.nodeid), item.config.get_verbosity()), _WIDTH)
+        report = to_text(failure(verdict, _see_all(item), item.config.get_verbosity()), _WIDTH)
         raise BudgetExceeded(f"{breach_summary(verdict, item.nodeid)}\n\n{report}".rstrip(), verdict)
 
 
@@ -106,7 +108,7 @@ def _failure(item: pytest.Item, excinfo: pytest.ExceptionInfo[BaseException]) ->
             "kind": "over",
             "verdict": error.verdict.to_plain(),
             "test": item.nodeid,
-            "see_all": _see_all(item.nodeid),
+            "see_all": _see_all(item),
             "verbosity": item.config.get_verbosity(),
         }
     if isinstance(error, ModelBudgetError | UncountedWarning):
@@ -191,6 +193,6 @@ class Unmeasured:
         return self._text
 
 
-def _see_all(nodeid: str) -> str:
+def _see_all(item: pytest.Item) -> str:
     """The command that shows every layer of what a test measures."""
-    return f"pytest {shlex.quote(nodeid)} -vv"
+    return f"pytest {shlex.quote(from_folder(item.config.stash[PROJECT].root_from_here, item.nodeid))} -vv"

@@ -11,7 +11,8 @@ import pytest
 
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.fixtures import model_profile, modelbudget
-from pytest_modelbudget.gathering import DESELECTED, Gathering
+from pytest_modelbudget.gathering import Gathering
+from pytest_modelbudget.left_out import Seen
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.project import PROJECT, Project
 
@@ -74,9 +75,11 @@ def pytest_configure(config: pytest.Config) -> None:
     project = config.stash[PROJECT] = Project(config)
     project.check_options()
     project.load_root()
+    seen = Seen()
+    config.pluginmanager.register(seen, "modelbudget-seen")
     if project.is_controller:
         _ = project.base  # so that a wrong one is known before anything runs
-        config.pluginmanager.register(Gathering(config), "modelbudget-gathering")
+        config.pluginmanager.register(Gathering(config, seen), "modelbudget-gathering")
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -153,17 +156,6 @@ def pytest_runtest_makereport(
     if not report.passed and item.config.stash[PROJECT].may_measure(item):
         report.modelbudget = {**getattr(report, "modelbudget", {}), "is_incomplete": True}  # type: ignore[attr-defined]
     return report
-
-
-def pytest_deselected(items: list[pytest.Item]) -> None:
-    for item in items:
-        item.config.stash[PROJECT].deselected += 1
-
-
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    workeroutput = getattr(session.config, "workeroutput", None)
-    if workeroutput is not None:
-        workeroutput[DESELECTED] = session.config.stash[PROJECT].deselected
 
 
 @pytest.hookimpl(wrapper=True)

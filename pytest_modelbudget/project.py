@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_modelbudget.errors import SettingsError
+from pytest_modelbudget.mark_expression import asks_for
 
 if TYPE_CHECKING:
     from pytest_modelbudget.base import Base
@@ -23,21 +25,24 @@ class Project:
 
     Attributes:
         is_used: whether a test asked for a measurement: only then is more than this module imported.
-        deselected: how many tests this process leaves out.
     """
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._loaded: dict[Path, Settings | SettingsError | None] = {}
         self.is_used = False
-        self.deselected = 0
 
     @cached_property
     def session(self) -> Session:
         """The measurements of this run."""
         from pytest_modelbudget.session import Session
 
-        return Session(self.comparison, self._config.getoption("--modelbudget-counter"))
+        return Session(self.comparison, self._config.getoption("--modelbudget-counter"), self.root_from_here)
+
+    @property
+    def root_from_here(self) -> str:
+        """The root folder, as it is called where pytest was started."""
+        return Path(os.path.relpath(self._config.rootpath, self._config.invocation_params.dir)).as_posix()
 
     @cached_property
     def comparison(self) -> Comparison:
@@ -75,8 +80,7 @@ class Project:
     @property
     def asked_for_the_gate(self) -> bool:
         """Whether the command line asked for budgets to be checked, and not just for tests."""
-        selected = self._config.option.markexpr
-        by_marker = "modelbudget" in selected and "not modelbudget" not in selected
+        by_marker = asks_for(self._config.option.markexpr, "modelbudget")
         return by_marker or any(_path_of(arg).name == "pyproject.toml" for arg in self._explicit_args())
 
     @property
@@ -168,16 +172,18 @@ class Project:
         uses_fixture = "modelbudget" in getattr(item, "fixturenames", ())
         return not is_configured and (uses_fixture or any(item.iter_markers("modelbudget")))
 
-    @property
-    def narrowed_by(self) -> str:
-        """Why this run is not of all tests, as far as the command line says; else empty."""
-        root = self._config.rootpath
-        if any(self._absolute(arg) not in (root, *root.parents) for arg in self._explicit_args()):
-            return "the command line names some"
-        for name in ("lf", "stepwise", "ignore", "ignore_glob", "keyword", "markexpr", "deselect"):
-            if self._config.getoption(name, None):
-                return f"it was started with an option that leaves some out: {name}"
-        return ""
+    def settings_of_arguments(self) -> list[Settings]:
+        """Those of the root, and of the folders in which the arguments are."""
+        folders = {self._config.rootpath: None}
+        for arg in self._explicit_args():
+            path = self._absolute(arg)
+            folders |= {each: None for each in path.parents if self._config.rootpath in each.parents}
+        found = []
+        for folder in folders:
+            # A mistake is an error where the file is collected.
+            with suppress(SettingsError):
+                found.append(self.load(folder / "pyproject.toml"))
+        return [settings for settings in found if settings is not None]
 
     def known_models(self) -> dict[str, dict[str, list[str]]]:
         """Folder of a baseline to configured model to its cases."""

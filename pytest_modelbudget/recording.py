@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pytest_modelbudget.baseline import Baseline, file_name
@@ -25,6 +25,34 @@ class Recorded:
     file: str
     verdicts: tuple[Verdict, ...]
     is_changed: bool
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file that stays as it is, since its model is over budget; so that the next run shows what changed, too.
+
+    Attributes:
+        file: its path, as messages show it.
+        over: the verdicts whose limits are broken.
+    """
+
+    file: str
+    over: tuple[Verdict, ...]
+
+
+@dataclass
+class Update:
+    """What became of each file of an update.
+
+    Attributes:
+        done: those that were recorded.
+        refused: those of models over budget.
+        problems: what could not be recorded and why.
+    """
+
+    done: list[Recorded] = field(default_factory=list)
+    refused: list[Refused] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,31 +78,36 @@ class Stale:
         return f"{file}: no model of this run is called {self.model}"
 
 
-def record(root: Path, verdicts: Iterable[Verdict]) -> tuple[list[Recorded], list[str]]:
-    """Record what was measured.
+def record(root: Path, verdicts: Iterable[Verdict]) -> Update:
+    """Record what was measured, but for models of which a case is over budget: an update accepts growth alone.
+
+    A file is of one state of its model. The limits on what all cases share are held against one of them, and where
+    that one breaks them the others are no better.
 
     Args:
         root: the folder that shown paths are relative to.
-        verdicts: everything that a run measured.
-
-    Returns:
-        The files, and what could not be recorded and why.
+        verdicts: everything that a run measured, with growth from itself.
     """
     files: dict[tuple[str, str], dict[str, list[Verdict]]] = {}
     for verdict in verdicts:
         profile = verdict.profile
         files.setdefault((verdict.folder, profile.model), {}).setdefault(profile.case, []).append(verdict)
-    done, problems = [], []
+    update = Update()
     for (folder, model), cases in sorted(files.items()):
         baseline = Baseline(root / folder, folder)
         try:
             _refuse_namesakes(model, cases)
             new = [verdicts[0] for verdicts in cases.values()]
-            is_changed = baseline.record(model, [verdict.profile for verdict in new])
-            done.append(Recorded(baseline.shown_file(model), tuple(new), is_changed))
+            over = tuple(verdict for verdicts in cases.values() for verdict in verdicts if verdict.breaches)
+            if over:
+                update.refused.append(Refused(baseline.shown_file(model), over))
+                continue
+            replaces = new[0].profile.counter == new[0].own_counter
+            is_changed = baseline.record(model, [verdict.profile for verdict in new], replaces=replaces)
+            update.done.append(Recorded(baseline.shown_file(model), tuple(new), is_changed))
         except BaselineError as error:
-            problems.append(str(error))
-    return done, problems
+            update.problems.append(str(error))
+    return update
 
 
 def _refuse_namesakes(model: str, cases: Mapping[str, Sequence[Verdict]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 
 from pytest_modelbudget.budget import NoLayerError, Verdict
@@ -26,15 +27,18 @@ class Session:
     Args:
         comparison: what is measured is held against it.
         counter: the counter of the command line, which goes before that of the settings.
+        root: the folder that ids of tests are relative to, as it is called where the commands are run that messages
+            name.
 
     Attributes:
         measurements: what was measured.
     """
 
-    def __init__(self, comparison: Comparison, counter: str | None = None) -> None:
+    def __init__(self, comparison: Comparison, counter: str | None = None, root: str = ".") -> None:
         self.measurements = Measurements(counter)
         self._comparison = comparison
         self._counter = counter
+        self._root = root
 
     def judge(self, settings: Settings, model: ModelSettings, case: CaseSettings, *, whole: bool = False) -> Verdict:
         """The profile of a configured case, held against its limits and its baseline.
@@ -76,7 +80,14 @@ class Session:
 
     def _record_command(self, tests: list[str]) -> str:
         counter = [] if self._counter is None else ["--modelbudget-counter", self._counter]
-        return shlex.join(["pytest", *tests, *counter, "--modelbudget-update"])
+        return shlex.join(
+            ["pytest", *(from_folder(self._root, test) for test in tests), *counter, "--modelbudget-update"]
+        )
+
+
+def from_folder(root: str, test: str) -> str:
+    """The id of a test, where its root is called so: ``../tests/test_it.py::test_it``."""
+    return posixpath.normpath(posixpath.join(root, test.partition("::")[0])) + "".join(test.partition("::")[1:])
 
 
 def find(settings: Settings | None, name: str) -> tuple[Settings, ModelSettings, CaseSettings]:

@@ -11,8 +11,10 @@ from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.causes import shape_text
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.history import Point
+from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.changes import change_text, names_text
 from pytest_modelbudget.report.run import Run, to_plain
+from pytest_modelbudget.units import format_apart
 
 _LAYER_METRICS = ("params", "size", "macs", "activations")
 
@@ -59,10 +61,12 @@ def _data(run: Run, history: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
             [layer.name, layer.type, *(getattr(layer, key) for key in _LAYER_METRICS)]
             for layer in verdict.profile.layers.values()
         ]
+        for told, check in zip(model["checks"], verdict.checks, strict=True):
+            told["shown"] = format_apart((check.measured, check.limit), METRICS[check.metric])
         model["inputs"] = _inputs(verdict)
         if verdict.diff is not None:
-            for row, told in zip(model["diff"]["rows"], verdict.diff.rows, strict=True):
-                row["text_name"], row["text"] = names_text(told), change_text(told).plain
+            for row, change in zip(model["diff"]["rows"], verdict.diff.rows, strict=True):
+                row["text_name"], row["text"] = names_text(change), change_text(change).plain
     known = {verdict.profile.model for verdict in run.verdicts}
     plain["history"] = {
         name: [_point(point) for point in points] for name, points in history.items() if not known or name in known

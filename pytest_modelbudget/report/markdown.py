@@ -9,18 +9,19 @@ from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.diff import Diff
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.changes import change_of, change_text, columns_of, names_text
-from pytest_modelbudget.report.run import Run
+from pytest_modelbudget.report.run import Run, Unmeasured
 from pytest_modelbudget.report.verdicts import (
+    beside_limit,
     change_of_metric,
-    in_short,
     largest_change,
     name_of,
     notes_of,
     status_of,
+    to_accept,
     use_of,
 )
 from pytest_modelbudget.report.words import percent
-from pytest_modelbudget.units import format_quantity
+from pytest_modelbudget.units import format_apart, format_quantity
 
 MARKER = "<!-- pytest-modelbudget -->"
 """The first line, by which a job finds its own comment again, to update it."""
@@ -33,13 +34,16 @@ SUMMARY_LIMIT = 1_000_000
 
 _MOST_ROWS = 30
 _PLAIN = re.compile(r"[A-Za-z0-9 .,%→×…/()=+≤≥·—-]")
+_BACKTICKS = re.compile(r"`+")
+_PIPE = "\\|"
 _COSTS = ("params", "size", "macs", "peak_memory")
 
 
 def to_markdown(run: Run, limit: int = COMMENT_LIMIT) -> str:
     """A run as GitHub-flavoured Markdown of at most ``limit`` bytes; what does not fit is named."""
     head = "\n".join(_head(run))
-    details = [_details(verdict) for verdict in run.verdicts if verdict.diff]
+    details = [_why(each) for each in run.unmeasured if "\n" in each.message.strip()]
+    details += [_details(verdict) for verdict in run.verdicts if verdict.diff]
     same = _unchanged([verdict for verdict in run.verdicts if not verdict.diff and not verdict.breaches])
     sections = [*details, *([same] if same else [])]
     while True:
@@ -54,17 +58,21 @@ def to_markdown(run: Run, limit: int = COMMENT_LIMIT) -> str:
 def _cut(text: str, limit: int) -> str:
     pointer = "\n\n… cut: it does not fit here; `pytest` shows all.\n"
     kept = text.encode()[: limit - len(pointer.encode())].decode("utf-8", "ignore")
-    return kept.rpartition("\n")[0] + pointer
+    lines = kept.split("\n")[:-1]
+    fences = [at for at, line in enumerate(lines) if line.startswith("```")]
+    # What is cut within a block of code is left out whole, so that the pointer is no code.
+    return "\n".join(lines[: fences[-1]] if len(fences) % 2 else lines) + pointer
 
 
 def _head(run: Run) -> Iterator[str]:
     yield MARKER
-    yield f"### {'✅' if run.is_ok else '❌'} Model budgets: {escaped(run.headline)}"
+    yield f"### {_sign(run)} Model budgets: {escaped(run.headline)}"
     yield ""
     for verdict in run.over:
         for check in verdict.breaches:
-            where = f" ({escaped(str(check.place))})" if check.place is not None else ""
-            yield f"- **{escaped(name_of(verdict))}** {escaped(in_short(check))}{where}"
+            layer = f"{code(check.layer)} " if check.layer else ""
+            where = f" ({code(str(check.place))})" if check.place is not None else ""
+            yield f"- **{escaped(name_of(verdict))}** {layer}{escaped(f'{check.metric} {beside_limit(check)}')}{where}"
     for each in run.unmeasured:
         yield f"- **{escaped(each.test)}** {escaped(each.message.partition(chr(10))[0])}"
     if not run.is_ok:
@@ -72,12 +80,30 @@ def _head(run: Run) -> Iterator[str]:
     changed = [verdict for verdict in run.verdicts if verdict.diff or verdict.breaches]
     if changed:
         yield from _limits(changed)
-    for command in dict.fromkeys(verdict.accept for verdict in run.over if verdict.accept):
-        yield from ("To record it as the baseline:", "", code_block(command), "")
+    yield from _accepting(run.over)
     notes = [note for verdict in run.verdicts for note in notes_of(verdict)]
     notes += [f"compared with {run.base}"] if run.base else []
     for note in (*notes, *run.notes):
         yield f"- {escaped(note)}"
+
+
+def _sign(run: Run) -> str:
+    if not run.is_ok:
+        return "❌"
+    return "✅" if run.verdicts else "⚪"
+
+
+def _accepting(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """What accepts each breach; once for the models that the same command records."""
+    ways: dict[tuple[str, str], list[str]] = {}
+    for verdict in verdicts:
+        ways.setdefault(to_accept(verdict), []).append(f"**{escaped(name_of(verdict))}**")
+    for (first, command), names in ways.items():
+        told = f"To accept {', '.join(names)}{', ' if first else ''}{escaped(first)}"
+        if command:
+            yield from (f"{told}{', then' if first else ''}:", "", code_block(command), "")
+        elif first:
+            yield from (f"{told}.", "")
 
 
 def _limits(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -89,15 +115,17 @@ def _limits(verdicts: Sequence[Verdict]) -> Iterator[str]:
         checks = [check for check in verdict.checks if check.layer is None or check.excess]
         for check in checks:
             metric = METRICS[check.metric]
-            what = " ".join(filter(None, (check.layer and code(check.layer), check.metric.replace("_", " "))))
+            layer = check.layer and code(check.layer, in_table=True)
+            what = " ".join(filter(None, (layer, check.metric.replace("_", " "))))
+            measured, most = format_apart((check.measured, check.limit), metric)
             growth = " growth" if check.bound == "growth" else ""
             sign = "≥ " if check.bound == "min" else ""
             cells = (
                 "❌" if check.excess else "✅",
                 name,
                 what + growth,
-                format_quantity(check.measured, metric),
-                sign + format_quantity(check.limit, metric),
+                measured,
+                sign + most,
                 "" if check.bound == "min" else percent(use_of(check)),
                 change_of_metric(verdict, check.metric) if check.layer is None else "",
             )
@@ -105,6 +133,12 @@ def _limits(verdicts: Sequence[Verdict]) -> Iterator[str]:
         if not checks:
             yield f"| | {name} | no limits | | | | {escaped(largest_change(verdict))} |"
     yield ""
+
+
+def _why(each: Unmeasured) -> str:
+    """The whole message of what could not be measured, of which the head has the first line."""
+    summary = f"<details><summary>{escaped(each.test)}: why it could not be measured</summary>"
+    return "\n".join([summary, "", code_block(*each.message.strip().splitlines()), "", "</details>", ""])
 
 
 def _details(verdict: Verdict) -> str:
@@ -121,7 +155,8 @@ def _changes(diff: Diff) -> Iterator[str]:
     yield f"|---|{'---:|' * len(metrics)}---|"
     for row in diff.rows[:_MOST_ROWS]:
         deltas = " | ".join(f"{row.delta(metric):+,}" if row.delta(metric) else "0" for metric in metrics)
-        yield f"| {code(names_text(row))} |{f' {deltas} |' if metrics else ''} {escaped(change_text(row).plain)} |"
+        names = code(names_text(row), in_table=True)
+        yield f"| {names} |{f' {deltas} |' if metrics else ''} {escaped(change_text(row).plain)} |"
     rest = diff.rows[_MOST_ROWS:]
     if rest:
         sums = " | ".join(f"{sum(row.delta(metric) for row in rest):+,}" for metric in metrics)
@@ -159,15 +194,19 @@ def escaped(text: str) -> str:
     return re.sub(r"(?i)www\.", lambda found: f"{found[0][:-1]}&#46;", shown)
 
 
-def code(text: str) -> str:
-    """Text as a code span in a table; what would end the span or the cell is shown as an escaped text instead."""
+def code(text: str, *, in_table: bool = False) -> str:
+    """Text as a code span that nothing in it can end; as an escaped text where there is no way to write it as code."""
     line = " ".join(text.split())
-    if not line or "`" in line or "|" in line or not line.isprintable():
+    if not line or not line.isprintable() or (in_table and "|" in line and "\\" in line):
         return escaped(line)
-    return f"`{line}`"
+    fence = "`" * (max(map(len, _BACKTICKS.findall(line)), default=0) + 1)
+    # One space at each end is not shown.
+    space = " " if line.startswith("`") or line.endswith("`") else ""
+    return f"{fence}{space}{line.replace('|', _PIPE) if in_table else line}{space}{fence}"
 
 
-def code_block(text: str) -> str:
-    """Text as a block of code that nothing in it can end."""
-    fence = "`" * max(3, *(len(run) + 1 for run in re.findall(r"`+", text)), 3)
-    return f"{fence}console\n{' '.join(text.split())}\n{fence}"
+def code_block(*lines: str) -> str:
+    """Lines as a block of code that nothing in them can end."""
+    shown = ["".join(letter if letter.isprintable() else " " for letter in line).rstrip() for line in lines]
+    fence = "`" * max(3, *(len(run) + 1 for line in shown for run in _BACKTICKS.findall(line)), 3)
+    return "\n".join((f"{fence}console", *shown, fence))

@@ -65,7 +65,7 @@ function showBudgets() {
       const what = (check.layer === null ? "" : check.layer + " ") + nice(check.metric) + (check.bound === "growth" ? " growth" : "");
       const before = model.baseline && check.layer === null ? model.baseline[check.metric] : null;
       const change = before === null ? (model.baseline ? "" : "new") : before === check.measured ? "none" : signed(check.measured - before);
-      rows.push([model.name, what, short(check.measured, check.metric), (check.bound === "min" ? "≥ " : "") + short(check.limit, check.metric), track, verdict, change]);
+      rows.push([model.name, what, check.shown[0], (check.bound === "min" ? "≥ " : "") + check.shown[1], track, verdict, change]);
     }
     if (!checks.length) rows.push([model.name, "no limits", short(model.totals.params, "params"), "", element("span", ""), element("span", ""), ""]);
   }

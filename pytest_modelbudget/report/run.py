@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.diff import Diff
-from pytest_modelbudget.report.verdicts import in_short, name_of, status_of
+from pytest_modelbudget.report.verdicts import in_short, name_of, status_of, to_accept
 
 SCHEMA = 1
 """The version of `to_plain`'s form; `schema.json` beside this file describes it."""
@@ -106,7 +106,7 @@ def _model(verdict: Verdict) -> dict[str, Any]:
         "baseline": None if verdict.baseline is None else verdict.baseline.totals(),
         "since": verdict.since or None,
         "diff": None if verdict.diff is None else _diff(verdict.diff),
-        "accept": verdict.accept or None,
+        "accept": (", then ".join(filter(None, to_accept(verdict))) if verdict.breaches else verdict.accept) or None,
     }
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from pytest_modelbudget.budget import Check, Verdict
 from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.recording import Recorded
+from pytest_modelbudget.recording import Recorded, Refused
 from pytest_modelbudget.report.changes import changes, share_text
 from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
 from pytest_modelbudget.report.verdicts import (
@@ -22,6 +22,7 @@ from pytest_modelbudget.report.verdicts import (
     name_of,
     notes_of,
     one_a_case,
+    to_accept,
     use_of,
     what_is_limited,
 )
@@ -68,10 +69,7 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
     if not verdict.diff or verbosity > 0:
         parts += _dearest(verdict, most)
     parts += [Text(""), *_flops_hint(verdict), *_places(breaches)]
-    if verdict.accept:
-        # Growth over a commit is not accepted by what is recorded after it.
-        only_grew = all(check.bound == "growth" for check in breaches) and not verdict.base
-        accept = verdict.accept if only_grew else f"change the limit, then {verdict.accept}"
+    if accept := ", then ".join(filter(None, to_accept(verdict))):
         parts.append(_on_one_line(Text.assemble(("accept       ", _DIM), accept)))
     if most is not None:
         parts.append(_on_one_line(Text.assemble(("every layer  ", _DIM), see_all)))
@@ -121,6 +119,15 @@ def recorded_lines(files: Sequence[Recorded]) -> list[str]:
     same = sum(not file.is_changed for file in files)
     if same:
         lines.append(f"{same} recorded model{'s' if same > 1 else ''} did not change")
+    return lines
+
+
+def refused_lines(files: Sequence[Refused]) -> list[str]:
+    """A line a file that stays as it is, since an update lifts no ceiling."""
+    lines = []
+    for file in files:
+        over = (f"{name_of(each)} breaks {', '.join(map(in_short, each.breaches))}" for each in one_a_case(file.over))
+        lines.append(f"not recorded: {file.file}, since {'; '.join(over)}; an update accepts growth alone")
     return lines
 
 

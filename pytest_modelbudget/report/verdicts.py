@@ -53,16 +53,32 @@ def what_is_limited(check: Check) -> str:
 
 def in_short(check: Check) -> str:
     """One line of a check: ``params 61.1M > 60M``."""
+    return f"{what_is_limited(check)} {beside_limit(check)}"
+
+
+def beside_limit(check: Check) -> str:
+    """What was measured beside the limit: ``61.1M > 60M``, with as many digits as it takes to see that they differ."""
     measured, limit = format_apart((check.measured, check.limit), METRICS[check.metric])
     sign = "<" if check.bound == "min" else ">"
     if not check.excess:
         sign = "≥" if check.bound == "min" else "≤"
-    return f"{what_is_limited(check)} {measured} {sign} {limit}{allowed_growth(check)}"
+    return f"{measured} {sign} {limit}{allowed_growth(check)}"
 
 
 def allowed_growth(check: Check) -> str:
     """`` (2% growth allowed)`` of a growth limit; empty of another."""
     return f" ({check.growth} growth allowed)" if check.growth else ""
+
+
+def to_accept(verdict: Verdict) -> tuple[str, str]:
+    """What accepts the breaches of a verdict: what has to be changed first, and the command that is run then.
+
+    Either may be empty. Growth over what is recorded is accepted by recording again; growth over a commit is not, and
+    neither is a broken `max` or `min`.
+    """
+    if any(check.bound != "growth" for check in verdict.breaches):
+        return "change the limit", verdict.accept
+    return f"allow more growth over {verdict.base[:9]}" if verdict.base else "", verdict.accept
 
 
 def use_of(check: Check) -> Fraction:

@@ -41,9 +41,55 @@ def test_a_baseline_remembers_its_counter(project: MakeProject) -> None:
     result.stdout.fnmatch_lines(
         [
             "*budgets/net.json was counted with thop, and this run counts with aten, so growth cannot be *",
-            "record it again with: pytest pyproject.toml::net --modelbudget-counter aten --modelbudget-update",
+            'to compare by aten set counter = "aten" in *, or remove the file; then *: pytest *--modelbudget-update',
         ]
     )
+
+
+@pytest.mark.parametrize("workers", [(), ("-n", "1")])
+@pytest.mark.parametrize("text", ["as recorded", "broken"])
+def test_a_counter_of_one_run_replaces_no_file_of_another(
+    project: MakeProject, text: str, workers: tuple[str, ...]
+) -> None:
+    made = project(f"{SETTINGS}params = 56\n", normed=NORMED)
+    file = made.path / "budgets" / "net.json"
+    made.runpytest("--modelbudget-update")
+    if text == "broken":
+        file.write_text("<<<<<<< HEAD\n")
+    before = file.read_bytes()
+    result = made.runpytest("--modelbudget-counter", "aten", "--modelbudget-update", *workers)
+    assert result.ret == 1
+    reason = "it was counted with thop" if text == "as recorded" else "* holds both sides of a merge conflict"
+    result.stdout.fnmatch_lines(
+        f"modelbudget: budgets/net.json was not recorded: {reason}, and aten is the counter of this run alone; "
+        'set counter = "aten" in [[]tool.modelbudget[]], or remove the file'
+    )
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("way", ["the settings change", "the file is removed", "the file has that counter"])
+def test_what_the_refusal_names_is_not_refused(project: MakeProject, way: str) -> None:
+    made = project(f"{SETTINGS}params = 56\n", normed=NORMED)
+    file = made.path / "budgets" / "net.json"
+    made.runpytest("--modelbudget-update")
+    if way == "the settings change":
+        made.makepyprojecttoml(f"{SETTINGS.replace('thop', 'aten')}params = 56\n")
+    elif way == "the file is removed":
+        file.unlink()
+    else:
+        file.write_text(file.read_text().replace('"thop"', '"aten"'))
+    assert made.runpytest("--modelbudget-counter", "aten", "--modelbudget-update").ret == 0
+    assert '"counter": "aten"' in file.read_text()
+    assert '"macs": 96' in file.read_text()
+
+
+def test_a_broken_ceiling_of_another_counter_is_accepted_without_recording(project: MakeProject) -> None:
+    # 4·8 + 8 and 8 + 8 of the norm are 56 parameters.
+    made = project(f"{SETTINGS}params = 56\n", normed=NORMED)
+    made.runpytest("--modelbudget-update")
+    made.makepyprojecttoml(f"{SETTINGS}params = 55\n")
+    result = made.runpytest("--modelbudget-counter", "aten")
+    result.stdout.fnmatch_lines("accept       change the limit")
 
 
 def test_a_tool_that_is_not_there_is_an_error_of_the_model(

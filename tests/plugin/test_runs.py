@@ -74,7 +74,7 @@ def test_a_gate_that_was_asked_for_and_checks_nothing_is_not_green(
 
 def test_a_gate_without_any_model_is_not_green(project: MakeProject) -> None:
     result = project("[tool.modelbudget]\n").runpytest("-m", "modelbudget")
-    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.stdout.fnmatch_lines("modelbudget: nothing was checked: *")
 
 

@@ -108,6 +108,14 @@ def test_the_verdict_and_the_budgets_are_told(browser: Browser, page_file: Path)
     assert names(page, "#notes li") == ["stale budgets/old.json"]
 
 
+def test_a_limit_that_is_missed_by_one_does_not_look_kept(browser: Browser, tmp_path: Path) -> None:
+    # torchvision's table has 11,689,512 parameters.
+    file = tmp_path / "page.html"
+    file.write_text(to_html(Run([verdict(recorded("resnet18")[0], 11_689_511)])), encoding="utf-8")
+    [row] = names(browser.open(file), "#budgets tbody tr")
+    assert row.endswith(" params 11,689,512 11,689,511 over new")
+
+
 def test_a_click_leads_into_a_subtree_and_back(browser: Browser, page_file: Path) -> None:
     page = browser.open(page_file)
     assert names(page, "#steps button")[:2] == ["layer4 8.4M", "layer3 2.1M"]

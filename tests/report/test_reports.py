@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from html import unescape
 from importlib.resources import files
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -14,13 +16,18 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import Verdict, check
+from pytest_modelbudget.budget import Check, Verdict, check
 from pytest_modelbudget.limit import Growth, Limit, Place
+from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.files import write
 from pytest_modelbudget.report.github import annotation_lines
 from pytest_modelbudget.report.gitlab import code_quality
-from pytest_modelbudget.report.markdown import MARKER, code, escaped, to_markdown
+from pytest_modelbudget.report.html import to_html
+from pytest_modelbudget.report.markdown import MARKER, code, code_block, escaped, to_markdown
 from pytest_modelbudget.report.run import Run, Unmeasured, badge, to_plain
+from pytest_modelbudget.report.table import to_text
+from pytest_modelbudget.report.terminal import breach_summary, failure, model_lines, models_table
+from pytest_modelbudget.units import parse_quantity
 
 HOSTILE = "<script>alert(1)</script>|`*`\n::error::@all #1 www.x.org http://x.org [a](b) ![](c) %0A_e_ <!-- x"
 PLACE = Place("pyproject.toml", 12, "[tool.modelbudget.models.net] params")
@@ -69,7 +76,8 @@ def test_it_renders_as_tables_and_folded_sections() -> None:
     assert "<td>❌</td>\n<td>net</td>\n<td>params</td>" in html
     assert "<td><code>fc</code></td>" in html
     assert "changed Linear: out" in html
-    assert html.count("<details") == html.count("</details>") == 2
+    assert html.count("<details") == html.count("</details>") == 3
+    assert "<details><summary>x: why it could not be measured</summary>" in html
     assert "<details open><summary>net: what changed since budgets/net.json</summary>" in html
     assert "<details><summary>2 unchanged or new</summary>" in html
     assert '<pre><code class="language-console">pytest net --modelbudget-update\n</code></pre>' in html
@@ -83,7 +91,7 @@ def test_hostile_names_are_shown_as_text() -> None:
     assert "<img" not in html
     assert "<em>" not in html
     assert html.count("<!--") == 1
-    assert html.count("<details") == html.count("</details>") == 1
+    assert html.count("<details") == html.count("</details>") == 2
     assert "&lt;script&gt;alert(1)&lt;/script&gt;|`*`" in html
 
 
@@ -95,10 +103,149 @@ def test_escaped_text_is_shown_as_it_is(text: str) -> None:
     assert html == f"<p>{expected}</p>\n" or "\0" in text or "\ufffd" in html
 
 
-@given(st.text(min_size=1))
-def test_code_never_ends_its_cell(text: str) -> None:
-    html = RENDERER.render(f"| a |\n|---|\n| {code(text)} |\n")
+NAMES = st.text(min_size=1) | st.text("`|\\ab _*", min_size=1)
+
+
+@given(NAMES)
+def test_code_never_ends_its_cell_and_shows_what_it_is_of(text: str) -> None:
+    html = RENDERER.render(f"| a |\n|---|\n| {code(text, in_table=True)} |\n")
     assert html.count("<td>") == 1
+    assert shown_in(html, "td") == " ".join(text.split()) or not text.isprintable()
+
+
+@given(NAMES)
+def test_code_is_one_span_of_all_that_it_is_of(text: str) -> None:
+    line = " ".join(text.split())
+    html = RENDERER.render(f"x {code(text)} y")
+    if line and line.isprintable():
+        assert shown_in(html, "code") == line
+    assert shown_in(html, "p") == f"x {line} y" or not text.isprintable()
+
+
+@given(st.lists(NAMES))
+def test_a_block_of_code_ends_after_its_last_line(lines: list[str]) -> None:
+    html = RENDERER.render(f"{code_block(*lines)}\n\nafter")
+    assert html.count("<pre>") == 1
+    assert html.endswith("</code></pre>\n<p>after</p>\n")
+
+
+def shown_in(html: str, element: str) -> str:
+    """What a reader sees of the first element of a kind."""
+    match = re.search(rf"<{element}>(.*?)</{element}>", html, re.DOTALL)
+    assert match is not None, html
+    return unescape(re.sub(r"<[^>]*>", "", match[1]))
+
+
+def test_what_could_not_be_measured_is_told_to_its_end() -> None:
+    message = "2 operations have no formula:\n  mine.op: 2 calls, in `blocks.0`\n```\nGive each one"
+    html = rendered(Run([], [Unmeasured("net", message)]))
+    assert "<strong>net</strong> 2 operations have no formula:" in html
+    assert unescape(html).count(f'<code class="language-console">{message}\n</code>') == 1
+    assert html.count("<details") == html.count("</details>") == 1
+
+
+@pytest.mark.parametrize("limit", range(200, 700, 7))
+def test_what_is_cut_leaves_no_block_of_code_open(limit: int) -> None:
+    text = to_markdown(Run([verdict(name=f"net{at}") for at in range(3)]), limit)
+    assert len(text.encode()) <= limit
+    assert text.count("```") % 2 == 0
+    assert "<pre>" not in RENDERER.render(text.splitlines()[-1])
+
+
+# -- what accepts a breach
+
+
+def breach(bound: str, base: str, accept: str) -> Run:
+    limits = {"params": Limit(max=100)} if bound == "max" else {"params": Limit(growth=Growth(absolute=15))}
+    found = check(net(110), limits, baseline=net(90))
+    return Run([replace(found, since="budgets/net.json", base=base, accept=accept)])
+
+
+COMMAND = "pytest pyproject.toml::net --modelbudget-update"
+
+
+@pytest.mark.parametrize(
+    ("bound", "base", "accept", "said"),
+    [
+        ("growth", "", COMMAND, ""),
+        ("max", "", COMMAND, "change the limit"),
+        ("max", "", "", "change the limit"),
+        ("growth", "a" * 40, COMMAND, "allow more growth over aaaaaaaaa"),
+        ("growth", "a" * 40, "", "allow more growth over aaaaaaaaa"),
+        ("max", "a" * 40, COMMAND, "change the limit"),
+    ],
+)
+def test_every_report_says_the_same_of_what_accepts(bound: str, base: str, accept: str, said: str) -> None:
+    run = breach(bound, base, accept)
+    whole = ", then ".join(filter(None, (said, accept)))
+    assert f"accept       {whole}\n" in to_text(failure(run.verdicts[0], "pytest -vv"))
+    assert to_plain(run)["models"][0]["accept"] == whole
+    html = rendered(run)
+    assert (f"{accept}\n</code></pre>" in html) == bool(accept)
+    expected = f"To accept <strong>net</strong>{', ' if said else ''}{said}"
+    assert f"<p>{expected}{'' if not accept else ', then:' if said else ':'}" in html
+
+
+# -- numbers
+
+
+@st.composite
+def barely_broken(draw: st.DrawFn) -> Verdict:
+    """A limit that is broken by little, of any metric and size."""
+    key = draw(st.sampled_from(list(METRICS)))
+    limit = draw(st.integers(1, 10 ** draw(st.integers(1, 15))))
+    by = draw(st.integers(1, max(1, limit // draw(st.sampled_from([10, 1_000, 100_000, 10**9])))))
+    bound = draw(st.sampled_from(["max", "min", "growth"]))
+    measured = max(0, limit - by) if bound == "min" else limit + by
+    place = draw(st.sampled_from([None, PLACE]))
+    layer = draw(st.sampled_from([None, "fc"]))
+    return Verdict(replace(net(1), model="net"), (Check(key, bound, limit, measured, layer, place=place),))
+
+
+READ = r"(\S+(?: (?:[kMGT]?B|bytes))?)"
+
+
+def told_apart(verdict: Verdict) -> dict[str, tuple[str, str]]:
+    """What each reader is shown: what was measured, and the limit."""
+    [check] = verdict.checks
+    run = Run([verdict])
+    what = f"{check.layer} {check.metric}" if check.layer else check.metric
+    line = re.compile(rf"{what} {READ} [<>] {READ}")
+
+    def in_line(text: str) -> tuple[str, str]:
+        match = line.search(text)
+        assert match is not None, text
+        return match[1], match[2]
+
+    with patch("pytest_modelbudget.report.html._plotly", return_value=""):
+        held = re.search(r'<script [^>]*id="data"[^>]*>(.*?)</script>', to_html(run), re.DOTALL)
+    row = re.search(rf"{what}(?: growth)? +{READ} +(?:≥ )?{READ} ", to_text(models_table([verdict]), 200))
+    exact = re.search(r": (.*?) is (?:over the limit|below the least) of (.*?) by ", to_text(failure(verdict, ""), 200))
+    html = RENDERER.render(to_markdown(run))
+    cells = re.findall(r"<td[^>]*>(.*?)</td>", html)
+    assert held is not None
+    assert row is not None
+    assert exact is not None
+    return {
+        "the summary line": in_line(breach_summary(verdict)),
+        "a line a model": in_line(to_text(model_lines([verdict])[0], 200)),
+        "the table": (row[1], row[2]),
+        "the failure": (exact[1], exact[2]),
+        "Markdown's list": in_line(unescape(re.sub(r"<[^>]*>", "", html))),
+        "Markdown's table": (cells[3], cells[4].removeprefix("≥ ")),
+        "GitHub": in_line(next(annotation_lines(run, Path(), {}))),
+        "GitLab": in_line(code_quality(run)[0]["description"]),
+        "JSON": in_line(to_plain(run)["models"][0]["checks"][0]["text"]),
+        "the page": tuple(json.loads(held[1])["models"][0]["checks"][0]["shown"]),
+    }
+
+
+@given(barely_broken())
+def test_no_reader_is_shown_a_breach_that_looks_like_a_tie(verdict: Verdict) -> None:
+    [check] = verdict.checks
+    for reader, shown in told_apart(verdict).items():
+        measured, limit = (parse_quantity(text, METRICS[check.metric]) for text in shown)
+        assert measured < limit if check.bound == "min" else measured > limit, reader
 
 
 @pytest.mark.parametrize("limit", [300, 800, 1500, 3000])

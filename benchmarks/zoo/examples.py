@@ -73,7 +73,7 @@ def example(source: str, module: str = "") -> Callable[[], list[Attempt]]:
 
 def readme(package: str) -> Zoo:
     """The examples in the description of a package."""
-    text = metadata(package).json["description"]
+    text = str(metadata(package).json["description"])
     for number, source in enumerate(re.findall(r"```python\n(.*?)```", text, re.DOTALL)):
         made = re.findall(r"= ([A-Z]\w+)\(", source) or ["?"]
         yield f"README {number:02} {made[-1]}", example(source)

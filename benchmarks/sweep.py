@@ -11,27 +11,23 @@ import argparse
 import contextlib
 import copy
 import fnmatch
-import gc
 import importlib
 import inspect
 import io
 import json
-import multiprocessing
 import os
 import re
-import resource
-import signal
 import time
 import traceback
-import warnings
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
-from multiprocessing.connection import Connection
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
+from isolated import Answer, Limits, OutOfTimeError, answers
 from torch import nn
 
 from pytest_modelbudget import measure
@@ -78,21 +74,8 @@ class Row:
     skipped: str = ""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What one model may take: seconds, bytes of memory, and bytes of weights for a run on real tensors."""
-
-    seconds: int
-    memory: int
-    real: int
-
-
 class UnknownInputsError(Exception):
     """This script does not know what the model is called with."""
-
-
-class OutOfTimeError(BaseException):
-    """A model took too long; no `Exception`, so that the model's own code does not catch it."""
 
 
 Case = tuple[Callable[[], nn.Module], Any]
@@ -115,16 +98,18 @@ def main() -> None:
         rows = _read(args.summarise)
     else:
         os.environ |= {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_VERBOSITY": "error", "HF_HUB_DISABLE_PROGRESS_BARS": "1"}
-        names = [name for name in LIBRARIES[args.library][0]() if fnmatch.fnmatchcase(name, args.match)]
-        if args.again:
-            measured = {row.name for row in _read(args.again) if row.run}
-            names = [name for name in names if name not in measured]
-        if args.limit and args.limit < len(names):
-            names = [names[i * len(names) // args.limit] for i in range(args.limit)]
+        measured = {row.name for row in _read(args.again) if row.run} if args.again else set()
+
+        def chosen(names: list[str]) -> list[str]:
+            names = [name for name in names if fnmatch.fnmatchcase(name, args.match) and name not in measured]
+            count = min(args.limit or len(names), len(names))
+            return [names[i * len(names) // count] for i in range(count)]
+
         limits = Limits(args.seconds, int(args.memory * GB), int(args.real * GB))
         rows = []
         with args.json.open("w") if args.json else contextlib.nullcontext(io.StringIO()) as file:
-            for row in _sweep(args.library, names, limits):
+            for name, answer, failure in answers(partial(_load, args.library, limits), chosen, limits):
+                row = answer or Row(args.library, name, failure=failure)
                 rows.append(row)
                 file.write(json.dumps(asdict(row)) + "\n")
                 file.flush()
@@ -135,78 +120,27 @@ def _read(path: Path) -> list[Row]:
     return [Row(**json.loads(line)) for line in path.read_text().splitlines()]
 
 
-# The processes
-
-
-def _sweep(library: str, names: list[str], limits: Limits) -> Iterator[Row]:
-    """A row for each name, from a worker process that is replaced where it hangs or dies."""
-    context = multiprocessing.get_context("spawn")
-    worker: Any = None
-    ours, theirs = context.Pipe()
-    for name in names:
-        if worker is None:
-            ours, theirs = context.Pipe()
-            worker = context.Process(target=_serve, args=(library, limits, theirs), daemon=True)
-            worker.start()
-            theirs.close()
-            with contextlib.suppress(EOFError):
-                ours.recv()  # it has loaded the library
-        start = time.perf_counter()
-        try:
-            ours.send(name)
-            # The worker's own alarm comes first, unless it hangs outside Python.
-            if ours.poll(limits.seconds + 30):
-                yield ours.recv()
-                continue
-            failure = "OutOfTimeError: the worker hung"
-        except (EOFError, OSError):
-            worker.join(5)
-            failure = f"worker died with exit code {worker.exitcode}"
-        yield Row(library, name, seconds=round(time.perf_counter() - start, 3), failure=failure)
-        worker.kill()
-        worker.join()
-        worker = None
-    if worker is not None:
-        worker.kill()
-        worker.join()
-
-
-def _serve(library: str, limits: Limits, connection: Connection) -> None:
-    """The worker: a row for every name that comes in."""
-    warnings.simplefilter("ignore")
+def _load(library: str, limits: Limits) -> tuple[list[str], Answer]:
+    """In the worker: the names of all models, and what measures one."""
     torch.set_num_threads(1)
-    resource.setrlimit(resource.RLIMIT_DATA, (limits.memory, limits.memory))
-    signal.signal(signal.SIGALRM, _ring)
     names, case_of = LIBRARIES[library]
-    names()  # the imports count for no model
-    connection.send("ready")
-    while True:
-        try:
-            name = connection.recv()
-        except EOFError:
-            return
-        row = Row(library, name)
-        signal.alarm(limits.seconds)
-        start = time.perf_counter()
-        try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                _measure(row, case_of(name), limits)
-        except UnknownInputsError as error:
-            row.skipped = str(error)
-        except ImportError as error:
-            row.skipped = f"ImportError: {str(error).strip().partition(chr(10))[0]}"
-        except (Exception, OutOfTimeError) as error:
-            row.failure, row.at = row.failure or _one_line(error), row.at or _where(error)
-        finally:
-            signal.alarm(0)
-        row.seconds = row.seconds or round(time.perf_counter() - start, 3)
-        connection.send(row)
-        gc.collect()
-        gc.freeze()  # what lives on is the library, and need not be looked through again
+    return names(), lambda name: _row(library, name, case_of, limits)
 
 
-def _ring(*_: object) -> None:
-    raise OutOfTimeError("took too long")
+def _row(library: str, name: str, case_of: Callable[[str], Case], limits: Limits) -> Row:
+    row = Row(library, name)
+    start = time.perf_counter()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            _measure(row, case_of(name), limits)
+    except UnknownInputsError as error:
+        row.skipped = str(error)
+    except ImportError as error:
+        row.skipped = f"ImportError: {str(error).strip().partition(chr(10))[0]}"
+    except (Exception, OutOfTimeError) as error:
+        row.failure, row.at = row.failure or _one_line(error), row.at or _where(error)
+    row.seconds = row.seconds or round(time.perf_counter() - start, 3)
+    return row
 
 
 def _measure(row: Row, case: Case, limits: Limits) -> None:

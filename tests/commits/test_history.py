@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.baseline import Baseline
 from pytest_modelbudget.blame import blame
-from pytest_modelbudget.git import Commit, Git
+from pytest_modelbudget.commit_object import Commit
+from pytest_modelbudget.git import Git
 from pytest_modelbudget.history import Point, recorded_history
 from pytest_modelbudget.report.growth import sparkline
 from tests.commits.conftest import Repository

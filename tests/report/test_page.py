@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.budget import Verdict, check
-from pytest_modelbudget.git import Commit
+from pytest_modelbudget.commit_object import Commit
 from pytest_modelbudget.history import Point
 from pytest_modelbudget.limit import Limit
 from pytest_modelbudget.report.html import to_html

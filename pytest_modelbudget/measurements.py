@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
+from pytest_modelbudget.importing import Imports
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
@@ -29,6 +30,7 @@ class Measurements:
         self._counter = counter
         self._done: dict[Any, Any] = {}
         self._kept: list[Any] = []
+        self._imports = Imports()
 
     def profile(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
         """The profile of a configured case.
@@ -80,22 +82,22 @@ class Measurements:
         from pytest_modelbudget.measure.measuring import measure_subject
         from pytest_modelbudget.measure.subject import import_object
 
-        folders = _importable(settings.file.parent)
-        profile = measure_subject(
-            self._once((settings.file, model.name), partial(self._subject, model, folders)),
-            described_inputs(case.inputs, lambda path: import_object(path, folders)()),
-            counter=counter,
-            mode=model.mode,
-            run=model.run,
-            dtype=model.dtype,
-            operations=operations,
-        )
+        with self._imports.from_(_importable(settings.file.parent)):
+            profile = measure_subject(
+                self._once((settings.file, model.name), partial(self._subject, model)),
+                described_inputs(case.inputs, lambda path: import_object(path)()),
+                counter=counter,
+                mode=model.mode,
+                run=model.run,
+                dtype=model.dtype,
+                operations=operations,
+            )
         return replace(profile, model=model.name, case=case.name)
 
-    def _subject(self, model: ModelSettings, folders: tuple[Path, ...]) -> Any:
+    def _subject(self, model: ModelSettings) -> Any:
         from pytest_modelbudget.measure.subject import Subject, import_object
 
-        factory = import_object(model.factory, folders)
+        factory = import_object(model.factory)
         # Copies, since a factory may change the lists and tables that it is given, and may be called again.
         return Subject(lambda: factory(*deepcopy(model.args), **deepcopy(model.kwargs)), model.factory)
 

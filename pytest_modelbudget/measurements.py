@@ -128,13 +128,14 @@ class Measurements:
         return profile
 
     def measure_described(self, settings: Settings | None, model: Any, inputs: Any, name: str) -> Profile:
-        """Measure a model that a marker describes, once for each pair of model and inputs.
+        """Measure a model that a marker describes, once for each pair of both by each settings.
 
         Raises:
             MeasurementError: it cannot be measured, or its inputs are of no known form.
         """
         self._kept.append((model, inputs))  # so that their ids stay theirs
-        key = (id(model), inputs if _is_shape(inputs) else id(inputs))
+        home = None if settings is None else settings.file
+        key = (home, id(model), inputs if _is_shape(inputs) else id(inputs))
         return replace(self._once(key, partial(self.measure, settings, model, inputs, name)), model=name)
 
     def _once(self, key: Any, work: Callable[[], T]) -> T:

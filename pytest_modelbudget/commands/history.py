@@ -72,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _write_page(history: Mapping[str, Sequence[Point]], file: Path) -> None:
     try:
-        file.write_text(to_html(Run(), history), "utf-8", "backslashreplace")
+        file.write_text(to_html(Run(), {"": history}), "utf-8", "backslashreplace")
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror or error}") from None
     say(f"wrote {file}")

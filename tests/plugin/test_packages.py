@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -118,6 +119,23 @@ def test_what_tests_imported_of_one_package_is_no_other_packages(pytester: pytes
     assert measured(result) == {"a": ["8", "8"], "b": ["12", "12"]}
 
 
+@pytest.mark.needs_torch
+def test_what_a_marker_describes_is_measured_by_the_settings_of_each_package(pytester: pytest.Pytester) -> None:
+    (pytester.path / "pytest.ini").write_text("[pytest]\npythonpath = .\n")
+    (pytester.path / "helper.py").write_text(LINEAR.format(width=2))
+    for package, counter in (("a", "aten"), ("b", "thop")):
+        folder = write(
+            pytester.path / package,
+            **{
+                f"test_{package}": "import pytest\nfrom helper import build\n\n\n"
+                "@pytest.mark.modelbudget(model=build, inputs=(1, 4), params=8)\ndef test_it(model_profile):\n"
+                f'    assert model_profile.counter == "{counter}"\n'
+            },
+        )
+        (folder / "pyproject.toml").write_text(f'[tool.modelbudget]\ncounter = "{counter}"\n')
+    pytester.runpytest_inprocess().assert_outcomes(passed=2)
+
+
 # -- without torch: what is put aside, and put back
 
 
@@ -132,31 +150,26 @@ def test_modules_are_put_back_as_they_were(tmp_path: Path) -> None:
     a, b = (write(tmp_path / name, models=f"which = '{name}'") for name in "ab")
     imports = Imports()
     with imports.from_([a]):
-        import models
-
-        first = sys.modules["models"]
+        first = import_module("models")
     for _ in range(2):
         with imports.from_([b]):
-            assert "models" not in sys.modules or sys.modules["models"] is not first
-            import models  # type: ignore[import-not-found, no-redef, unused-ignore]
-
-            assert models.which == "b"
-            second = sys.modules["models"]
+            second = import_module("models")
+            assert second.which == "b"
         assert sys.modules["models"] is first
         with imports.from_([a]):
-            assert sys.modules["models"] is first
+            assert import_module("models") is first
     with imports.from_([b]):
         # Imported once: what it registered, it registered once.
-        assert sys.modules["models"] is second
+        assert import_module("models") is second
 
 
 def test_they_are_put_back_after_an_error(tmp_path: Path) -> None:
-    a, b = write(tmp_path / "a", models=""), write(tmp_path / "b", models="raise OSError")
+    a, b = write(tmp_path / "a", models=""), write(tmp_path / "b", models="raise ZeroDivisionError")
     imports = Imports()
     with imports.from_([a]):
-        import models
-    with pytest.raises(OSError), imports.from_([b]):  # noqa: PT011 - the module's own
-        import models
+        models = import_module("models")
+    with pytest.raises(ZeroDivisionError), imports.from_([b]):
+        import_module("models")
     assert sys.modules["models"] is models
 
 
@@ -181,9 +194,9 @@ def test_a_folder_stays_importable_and_what_its_modules_add_to_the_path_too(tmp_
     write(tmp_path / "vendored", helper="")
     imports = Imports()
     with imports.from_([here]):
-        import models  # noqa: F401
+        import_module("models")
     with imports.from_([here]):
-        import helper  # type: ignore[import-not-found] # noqa: F401
+        import_module("helper")
     assert str(here) in sys.path
 
 
@@ -193,4 +206,4 @@ def test_folders_of_one_project_are_not_those_of_another(tmp_path: Path) -> None
     with imports.from_([a]):
         pass
     with imports.from_([b]), pytest.raises(ModuleNotFoundError):
-        import models  # noqa: F401
+        import_module("models")

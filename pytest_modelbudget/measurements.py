@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -12,11 +13,17 @@ from typing import Any, TypeVar
 
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
 from pytest_modelbudget.importing import Imports
+from pytest_modelbudget.inputs import Positional, TensorSpec
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
 
 T = TypeVar("T")
+
+# PyTorch's words where an index is no integer.
+_WANTS_INTEGERS = re.compile(
+    r"scalar types: Long, Int|tensors used as indices must be|expected .*index.* integer", re.IGNORECASE
+)
 
 
 class Measurements:
@@ -66,7 +73,7 @@ class Measurements:
             profile = self._run(settings, model, case, self._counter or settings.counter)
         except MeasurementError as error:
             place = case.place if error.about == "inputs" else model.place
-            raise MeasurementError(f"{place}: {error}", error.about) from error.__cause__
+            raise MeasurementError(f"{place}: {error}{_hint(error, case)}", error.about) from error.__cause__
         _refuse_uncounted(profile, settings.uncounted)
         return profile
 
@@ -149,6 +156,23 @@ class Measurements:
         if isinstance(done, ModelBudgetError):
             raise done.with_traceback(None)
         return done  # type: ignore[no-any-return]
+
+
+def _hint(error: MeasurementError, case: CaseSettings) -> str:
+    """What may be meant by inputs that do not fit: a shape is a float tensor, and an embedding takes integers."""
+    fed_to_embedding = re.match(r"the forward pass failed in \S+ \(\w*Embedding\w*\) on ", str(error))
+    if error.about != "inputs" or not (fed_to_embedding or _WANTS_INTEGERS.search(str(error))):
+        return ""
+    given = (
+        case.inputs.args if isinstance(case.inputs, Positional) else tuple(getattr(case.inputs, "kwargs", {}).values())
+    )
+    shape = next((each.shape for each in given if isinstance(each, TensorSpec) and each.dtype is None), None)
+    if shape is None:
+        return ""
+    return (
+        "; token ids are integers: write the tensor as "
+        f'{{ shape = {list(shape)}, dtype = "int64", high = 50257 }}, with the size of the vocabulary as high'
+    )
 
 
 def _is_shape(inputs: object) -> bool:

@@ -50,21 +50,31 @@ class Measurements:
 
     def by_counters(
         self, settings: Settings, model: ModelSettings, case: CaseSettings
-    ) -> tuple[dict[str, Profile | str], dict[str, dict[str, int]]]:
-        """A configured case by each counter, or why one could not count it; and its MACs by layer and operation.
+    ) -> tuple[dict[str, Profile | str], dict[str, dict[str, dict[str, int]]]]:
+        """A configured case by each counter, or why one could not count it; and what its MACs are made of.
+
+        Returns:
+            Counter to profile or problem; and counter to layer to MACs by operation, as the counter tells them.
 
         Raises:
             MeasurementError: it cannot be measured at all.
         """
-        operations: dict[str, dict[str, int]] = {}
-        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", operations)}
+        parts: dict[str, dict[str, dict[str, int]]] = {counter: {} for counter in COUNTERS}
+        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", parts["aten"])}
         for counter in COUNTERS[1:]:
-            found[counter] = self._try(settings, model, case, counter)
-        return found, operations
+            found[counter] = self._try(settings, model, case, counter, parts[counter])
+        return found, parts
 
-    def _try(self, settings: Settings, model: ModelSettings, case: CaseSettings, counter: str) -> Profile | str:
+    def _try(
+        self,
+        settings: Settings,
+        model: ModelSettings,
+        case: CaseSettings,
+        counter: str,
+        parts: dict[str, dict[str, int]],
+    ) -> Profile | str:
         try:
-            return self._run(settings, model, case, counter)
+            return self._run(settings, model, case, counter, parts)
         except MeasurementError as error:
             return str(error)
 

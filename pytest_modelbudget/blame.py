@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
-from pytest_modelbudget.git import Commit
 from pytest_modelbudget.matching import match
 from pytest_modelbudget.profile import Layer, Profile
 
+Maker = TypeVar("Maker")
+"""What makes a model what it is: a commit, or what is known of it."""
+
 
 @dataclass(frozen=True)
-class Blame:
+class Blame(Generic[Maker]):
     """Where a model's cost comes from.
 
     Attributes:
@@ -22,10 +25,10 @@ class Blame:
         first: the first commit, and the total there.
     """
 
-    layers: Mapping[str, Commit]
+    layers: Mapping[str, Maker]
     costs: Mapping[str, int]
-    growth: Sequence[tuple[Commit, int]]
-    first: tuple[Commit, int]
+    growth: Sequence[tuple[Maker, int]]
+    first: tuple[Maker, int]
 
     @property
     def total(self) -> int:
@@ -33,7 +36,7 @@ class Blame:
         return sum(self.costs.values())
 
 
-def blame(profiles: Sequence[tuple[Commit, Profile]], metric: str) -> Blame:
+def blame(profiles: Sequence[tuple[Maker, Profile]], metric: str) -> Blame[Maker]:
     """Trace each layer's cost to the commit that last changed it.
 
     A layer that was renamed or moved, and costs what it did, stays with its commit.
@@ -61,8 +64,8 @@ def blame(profiles: Sequence[tuple[Commit, Profile]], metric: str) -> Blame:
 
 
 def _carried(
-    made: Mapping[str, Commit], before: Profile, after: Profile, commit: Commit, metric: str
-) -> dict[str, Commit]:
+    made: Mapping[str, Maker], before: Profile, after: Profile, commit: Maker, metric: str
+) -> dict[str, Maker]:
     """The commit of each layer after one more commit."""
     now = dict.fromkeys(after.layers, commit)
     for pair in match(before, after).pairs:

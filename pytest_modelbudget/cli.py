@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from pytest_modelbudget.commands import blame, check, crosscheck, diff, history, init, profile, report, tighten
-from pytest_modelbudget.commands.common import only_answers
+from pytest_modelbudget.commands.common import only_answers, plain
 from pytest_modelbudget.errors import ModelBudgetError
 
 _MISTAKE = 4
@@ -17,7 +17,13 @@ _COMMANDS = (init, tighten, check, profile, crosscheck, diff, history, blame, re
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser of which a mistake is one line, and the exit code that of a mistake."""
+    """A parser of which a mistake is one line, and the exit code that of a mistake; its help is plain text."""
+
+    def add_argument(self, *args: Any, **kwargs: Any) -> argparse.Action:
+        """Add an argument, whose help may hold a percentage."""
+        return super().add_argument(
+            *args, **({**kwargs, "help": plain(kwargs["help"])} if "help" in kwargs else kwargs)
+        )
 
     def error(self, message: str) -> NoReturn:
         """End the process.

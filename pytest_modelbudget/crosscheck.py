@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -13,24 +13,23 @@ from pytest_modelbudget.profile import Layer, Profile
 Operations = Mapping[str, Mapping[str, int]]
 """Layer to operation to MACs."""
 
+RULE, ROUNDING, FUNCTIONS = "rule", "rounding", "functions"
+"""What a tool counts that is no operation: by its rule for a type of module, by rounding, and functions somewhere."""
+
 _PRODUCTS = ("bmm", "attention")
 _ATTENTION = ("Attention", "attention", "Attn")
-_NO_PRODUCTS = "does not see the attention products (queries with keys, weights with values)"
-_OTHER, _ELEMENTWISE = "counts otherwise, for no reason known here", "counts elementwise work"
-# By what the type of a module has in its name: what tools count in it that is no multiply-accumulate.
+# The operations of other tools that are multiply-accumulates, as they call them.
+_MULTIPLYING = ("linear", "conv", "einsum", "matmul", "mm", "bmm", "addmm", "baddbmm")
+# By what the name of a module's type or of an operation has in it: what tools count that is no multiply-accumulate.
 _COUNTED = {
-    ("Norm",): "counts normalization",
-    ("Pool",): "counts pooling",
+    ("Norm", "norm"): "counts normalization",
+    ("Pool", "pool"): "counts pooling",
     ("Embedding",): "counts embedding",
-    ("Upsample",): "counts interpolation",
-    ("Softmax",): "counts softmax",
-    ("LU", "Sigmoid", "Tanh", "Swish", "Mish", "Softplus", "Hardswish"): "counts activation functions, one an element",
-}
-_COUNTED_DIFFERENTLY = {
-    _ATTENTION: "counts biases, scaling and softmax of attention modules",
-    ("ConvTranspose",): "counts a transposed convolution by its output, or all of its groups",
-    ("LSTM", "GRU", "RNN"): "counts biases and elementwise work of recurrent cells",
-    ("Bilinear",): "counts a bilinear layer as a linear one",
+    ("Upsample", "upsample", "interpolate"): "counts interpolation",
+    ("Softmax", "softmax"): "counts softmax",
+    ("LU", "Sigmoid", "Tanh", "Swish", "Mish", "Softplus", "Hardswish", "relu", "elu", "silu"): (
+        "counts activation functions, one an element"
+    ),
 }
 
 
@@ -56,49 +55,44 @@ class Comparison:
     Attributes:
         counter: what counted.
         total: its MACs.
-        scale: how many times its numbers are taken in what follows, where it counts one image of a batch.
-        differences: largest first; together its scaled total less this package's.
+        differences: largest first; together its total less this package's.
         unseen: operation that has MACs here, in layers for which the tool has none, to those MACs.
     """
 
     counter: str
     total: int
-    scale: int
     differences: tuple[Difference, ...]
     unseen: Mapping[str, int]
 
 
-def compare(ours: Profile, theirs: Profile, operations: Operations) -> Comparison:
+def compare(ours: Profile, theirs: Profile, operations: Operations, parts: Operations | None = None) -> Comparison:
     """Explain how another counter's profile of a model differs.
 
     Args:
         ours: the model by ``aten``.
         theirs: the same by another counter.
         operations: what ``ours`` is made of.
+        parts: what ``theirs`` is made of, before it is divided by a batch: by operation, or `RULE`. By default by rule.
     """
-    scale = _batch(ours) if theirs.counter == "ptflops" else 1
+    if parts is None:
+        parts = {name: {RULE: layer.macs} for name, layer in theirs.layers.items() if layer.macs}
     found: dict[str, list[tuple[str, int]]] = defaultdict(list)
     unseen: dict[str, int] = defaultdict(int)
-    for name in {**ours.layers, **theirs.layers}:
-        layer, other = ours.layers.get(name), theirs.layers.get(name)
-        mine, told = layer.macs if layer else 0, other.macs if other else 0
-        # ptflops counts functions, which it gives to no module, for the whole batch.
-        its = told * scale if name else told
-        if its != told:
-            found[f"counts one image of the batch of {scale}"].append((name, told - its))
-        if layer is not None and mine and not its:
-            for operation, macs in operations.get(name, {}).items():
-                unseen[operation] += macs
-        known = layer or other
-        if its != mine and known is not None:
-            for reason, macs in _reasons(known, mine, its, operations.get(name, {}), theirs.counter):
-                found[reason].append((name, macs))
+    for names in _units(ours, theirs, parts):
+        unit = _Unit(names, ours, theirs, operations, parts)
+        for operation, macs in unit.unseen().items():
+            unseen[operation] += macs
+        for reason, macs in unit.reasons():
+            found[reason].append((names[0], macs))
+    divided = theirs.macs - sum(sum(counts.values()) for counts in parts.values())
+    if divided:
+        found[_one_image(ours, theirs, parts)] += _divided(theirs, parts, divided)
     differences = [
         Difference(reason, sum(macs for _, macs in each), tuple(name for name, _ in each))
         for reason, each in found.items()
     ]
-    ordered = sorted(differences, key=lambda each: -abs(each.macs))
-    return Comparison(theirs.counter, theirs.macs, scale, tuple(ordered), dict(unseen))
+    ordered = sorted((each for each in differences if each.macs), key=lambda each: -abs(each.macs))
+    return Comparison(theirs.counter, theirs.macs, tuple(ordered), dict(unseen))
 
 
 @dataclass(frozen=True)
@@ -150,45 +144,134 @@ def differing(profiles: Mapping[str, Profile]) -> list[Differing]:
     return sorted(rows, key=lambda row: -row.spread)
 
 
-def _together(profile: Profile, names: Iterable[str]) -> int:
-    return sum(profile.layers[name].macs for name in names if name in profile.layers)
+def _units(ours: Profile, theirs: Profile, parts: Operations) -> list[list[str]]:
+    """The names of layers, those of one module together: counters differ in which of its names they give it."""
+    units: dict[Hashable, list[str]] = {}
+    for name in dict.fromkeys((*ours.layers, *theirs.layers, *parts)):
+        layer = ours.layers.get(name)
+        first = layer.shared_with[0] if layer and layer.shared_with else name
+        units.setdefault((first, layer and (layer.type, layer.spec)), []).append(name)
+    return list(units.values())
 
 
-def _batch(profile: Profile) -> int:
-    shape = next((layer.input_shape for layer in profile.layers.values() if layer.input_shape), None)
-    return max(shape[0], 1) if shape else 1
+def _one_image(ours: Profile, theirs: Profile, parts: Operations) -> str:
+    """The reason of a tool that divides what it counts of modules."""
+    shape = next((layer.input_shape for layer in ours.layers.values() if layer.input_shape), None)
+    batch = shape[0] if shape else 0
+    rules = {name: counts[RULE] for name, counts in parts.items() if name and RULE in counts}
+    is_known = batch > 1 and all(
+        0 <= whole - batch * theirs.layers[name].macs < batch for name, whole in rules.items() if name in theirs.layers
+    )
+    return f"counts one image of the batch of {batch}" if is_known else "counts one image of the batch on average"
 
 
-def _reasons(layer: Layer, mine: int, its: int, operations: Mapping[str, int], counter: str) -> list[tuple[str, int]]:
-    """Why a tool counts ``its`` instead of ``mine`` in one layer: reasons, and the MACs of each."""
-    delta = its - mine
-    if not its:
-        return _left_out(layer, operations)
-    if not layer.name and counter == "ptflops" and delta > 0:
-        return [("counts functions outside of modules (additions, products, activations)", delta)]
-    if layer.calls > 1 and mine and its % mine == 0:
-        return [(f"counts a module that is called {layer.calls} times or shared more often than it runs", delta)]
-    if -delta == _products(operations):
-        return [(_NO_PRODUCTS, delta)]
-    return [(_what_it_counts(layer, mine, delta), delta)]
+def _divided(theirs: Profile, parts: Operations, divided: int) -> list[tuple[str, int]]:
+    """How much less than the whole batch a tool tells of each layer; what is left over by rounding is the model's."""
+    less = [
+        (name, theirs.layers[name].macs - counts[RULE])
+        for name, counts in parts.items()
+        if name and RULE in counts and name in theirs.layers and theirs.layers[name].macs != counts[RULE]
+    ]
+    rest = divided - sum(macs for _, macs in less)
+    return [*less, ("", rest)] if rest else less
 
 
-def _left_out(layer: Layer, operations: Mapping[str, int]) -> list[tuple[str, int]]:
-    """The reasons for a layer of which a tool sees nothing."""
-    if _is(layer, "LSTM", "GRU", "RNN"):
-        return [("does not see recurrent cells", -layer.macs)]
-    reasons = []
-    products = _products(operations)
-    if products:
-        reasons.append((_NO_PRODUCTS, -products))
-    if layer.macs - products:
-        what = (
-            "the projections of attention modules"
-            if _is(layer, *_ATTENTION)
-            else "work that no module of a known type does"
-        )
-        reasons.append((f"does not see {what}", products - layer.macs))
-    return reasons
+class _Unit:
+    """One module, by all of its names, as two counters see it."""
+
+    def __init__(
+        self, names: Sequence[str], ours: Profile, theirs: Profile, operations: Operations, parts: Operations
+    ) -> None:
+        layers = [ours.layers.get(name) for name in names]
+        ran = [layer for layer in layers if layer is not None and (layer.calls or layer.macs)]
+        known = [*ran, *(layer for layer in layers if layer), *(theirs.layers[n] for n in names if n in theirs.layers)]
+        self._layer = known[0] if known else Layer(names[0], "")
+        self._ran = bool(ran)
+        self._is_once = len(ran) == 1
+        self._mine = sum(layer.macs for layer in layers if layer is not None)
+        self._operations = _sums(operations.get(name, {}) for name in names)
+        self._parts = _sums(parts.get(name, {}) for name in names)
+
+    def unseen(self) -> Mapping[str, int]:
+        """The operations that have MACs here, of a layer for which the tool has none."""
+        return {} if any(self._parts.values()) else self._operations
+
+    def reasons(self) -> Iterator[tuple[str, int]]:
+        """Why the tool counts another number: reasons, and the MACs of each; together the difference."""
+        has_rule = bool(self._parts.get(RULE))
+        left = 0
+        for part, macs in self._parts.items():
+            if part == ROUNDING:
+                yield "rounds what it counts of layers", macs
+            elif part == FUNCTIONS:
+                yield "counts functions (additions, products, activations) too", macs
+            elif part == RULE or (part in _MULTIPLYING and not has_rule):
+                left += macs
+            elif has_rule:
+                yield f"counts {part} again in a module that it has counted", macs
+            else:
+                yield _named(part) or f"counts {part}", macs
+        if left != self._mine:
+            yield from self._of_products(left)
+
+    def _of_products(self, its: int) -> Iterator[tuple[str, int]]:
+        """The reasons for which a tool counts other multiply-accumulates."""
+        layer, mine = self._layer, self._mine
+        products = _products(self._operations)
+        each = mine // layer.calls if layer.calls else 0
+        if not its:
+            yield from self._left_out(products)
+        elif not self._ran:
+            yield "counts a module that did not run, or did under another name", its
+        elif not mine:
+            yield _named(layer.type) or f"counts {layer.type} modules, which multiply nothing", its
+        elif its - mine == self._elements and _has_bias(layer):
+            yield "counts biases, one an output element", its - mine
+        elif self._is_once and layer.calls > 1 and each and each * layer.calls == mine and not its % each:
+            yield f"counts a module that is called {layer.calls} times as if it were {its // each}", its - mine
+        elif products and its == mine - products:
+            yield self._no_products, -products
+        elif products and its == products:
+            yield self._no_others, products - mine
+        else:
+            what = (
+                f"{layer.type} modules" if RULE in self._parts else ", ".join(sorted({*self._parts} & {*_MULTIPLYING}))
+            )
+            yield f"counts {what} by a formula of its own", its - mine
+
+    def _left_out(self, products: int) -> Iterator[tuple[str, int]]:
+        """The reasons for a layer of which a tool sees nothing."""
+        if _is(self._layer, "LSTM", "GRU", "RNN"):
+            yield "does not see recurrent cells", -self._mine
+            return
+        if products:
+            yield self._no_products, -products
+        if self._mine - products:
+            yield self._no_others, products - self._mine
+
+    @property
+    def _no_products(self) -> str:
+        if _is(self._layer, *_ATTENTION) or any("attention" in name for name in self._operations):
+            return "does not see the attention products (queries with keys, weights with values)"
+        return "does not see products of two activations"
+
+    @property
+    def _no_others(self) -> str:
+        if _is(self._layer, *_ATTENTION):
+            return "does not see the projections of attention modules"
+        return "does not see work that no module of a known type does"
+
+    @property
+    def _elements(self) -> int:
+        return prod(self._layer.output_shape or (0,)) * max(self._layer.calls, 1)
+
+
+def _sums(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    found: dict[str, int] = defaultdict(int)
+    for each in counts:
+        for name, value in each.items():
+            found[name] += value
+    return dict(found)
 
 
 def _products(operations: Mapping[str, int]) -> int:
@@ -196,17 +279,14 @@ def _products(operations: Mapping[str, int]) -> int:
     return sum(macs for name, macs in operations.items() if any(part in name for part in _PRODUCTS))
 
 
-def _what_it_counts(layer: Layer, mine: int, delta: int) -> str:
-    """What a tool counts more, or less, in a layer that it sees."""
-    if mine and delta == _elements(layer):
-        return "counts biases, one an output element"
-    known = _COUNTED_DIFFERENTLY if mine else _COUNTED
-    return next((reason for parts, reason in known.items() if _is(layer, *parts)), _OTHER if mine else _ELEMENTWISE)
+def _named(what: str) -> str:
+    """What a tool counts in a type of module or an operation that multiplies nothing; empty where that is unknown."""
+    return next((reason for parts, reason in _COUNTED.items() if any(part in what for part in parts)), "")
+
+
+def _has_bias(layer: Layer) -> bool:
+    return _is(layer, "Linear", "Conv") and "bias=False" not in layer.spec
 
 
 def _is(layer: Layer, *parts: str) -> bool:
     return any(part in layer.type for part in parts)
-
-
-def _elements(layer: Layer) -> int:
-    return prod(layer.output_shape or (0,)) * max(layer.calls, 1)

@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from pytest_modelbudget.baseline import from_bytes
+from pytest_modelbudget.commit_object import Commit
 from pytest_modelbudget.errors import BaselineError, SettingsError
-from pytest_modelbudget.git import Change, Commit, Git
+from pytest_modelbudget.git import Change, Git, in_folder
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.pyproject import parse
 
@@ -27,16 +29,37 @@ _HEAD = re.compile(rb'^  "counter": ("[^"\n]*"),\n  "model": ("(?:[^"\\\n]|\\.)*
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Which commit made a model what it is, as far as that is known.
+
+    Attributes:
+        commit: the commit that changed the model; where it may be one of several, the one that recorded the change.
+        note: which commit recorded it, or how many may have changed it; empty where one commit did both.
+    """
+
+    commit: Commit
+    note: str = ""
+
+    @property
+    def told(self) -> str:
+        """The subject, and the note in brackets."""
+        return f"{self.commit.subject} ({self.note})" if self.note else self.commit.subject
+
+
+@dataclass(frozen=True)
 class Point:
     """What a model cost from one commit on.
 
     Attributes:
-        commit: the commit.
+        commit: the commit; of what is recorded, the one that recorded it.
         cases: case to totals; empty where the model was removed, or what is recorded cannot be read.
         counter: what counted the MACs.
         name: the model's name then.
         note: what there is to say of it: renamed, removed, or why it cannot be read.
         blob: git's name of the recorded file; empty for what was measured.
+        since: the commit that recorded the model the last time before; empty where none did.
+        changed_by: where the commit only recorded, the commits since then that changed something else, oldest first:
+            what it recorded is the work of one or more of them.
     """
 
     commit: Commit
@@ -45,10 +68,33 @@ class Point:
     name: str = ""
     note: str = ""
     blob: str = ""
+    since: str = ""
+    changed_by: tuple[Commit, ...] = ()
+
+    @property
+    def origin(self) -> Origin:
+        """Which commit made the model what it was here."""
+        if not self.changed_by:
+            return Origin(self.commit)
+        if len(self.changed_by) == 1:
+            return Origin(self.changed_by[0], f"recorded by {self.commit.short}")
+        return Origin(self.commit, f"records what {len(self.changed_by)} commits since {self.since[:9]} changed")
 
 
-_Held = tuple[Commit, str, str]
-"""A commit, and the blob and path of a model's file from there on; both empty where it was removed."""
+@dataclass(frozen=True)
+class _Held:
+    """What a model's file held from a commit on.
+
+    Attributes:
+        commit: the commit.
+        blob, path: the file; both empty where it was removed.
+        since: the commit that changed it the last time before; empty where it was not there.
+    """
+
+    commit: str
+    blob: str = ""
+    path: str = ""
+    since: str = ""
 
 
 def recorded_history(git: Git, commit: str = "HEAD") -> dict[str, list[Point]]:
@@ -60,35 +106,41 @@ def recorded_history(git: Git, commit: str = "HEAD") -> dict[str, list[Point]]:
         git: the repository, seen from the folder of the pyproject.toml.
         commit: the last commit.
     """
-    project = f"{git.prefix}pyproject.toml"
-    commits = list(git.changes(commit, [_escaped(project), f"{_escaped(git.prefix)}**/*.json"]))[::-1]
-    files = _files(commits, _Folders(git, project, commits))
-    read = _read(git, {blob: path for held in files.values() for _, blob, path in held if blob})
+    names = git.first_parent_names(commit)
+    folders = _folders(git, names)
+    patterns = [
+        _escaped(in_folder(folder, "")) + "*.json" for folder in dict.fromkeys(folders.values()) if folder is not None
+    ]
+    files = _files(git.changes(names, patterns)[::-1] if patterns else [], folders)
+    read = _read(git, {each.blob: each.path for held in files.values() for each in held if each.blob})
+    commits = git.describe_all(each.commit for held in files.values() for each in held)
     named: dict[str, list[Point]] = {}
     for path, held in files.items():
-        points = without_repeats(
-            Point(each, **read[blob]) if blob else Point(each, {}, note="removed") for each, blob, _ in held
-        )
+        points = without_repeats(_point(commits[each.commit], each, read) for each in held)
         name = next((point.name for point in reversed(points) if point.name), posixpath.basename(path)[: -len(".json")])
         named[name] = points
-    return named
+    return _credited(git, named, names, folders)
 
 
-def _files(commits: list[tuple[Commit, list[Change]]], folders: _Folders) -> dict[str, list[_Held]]:
+def _point(commit: Commit, held: _Held, read: Mapping[str, dict[str, Any]]) -> Point:
+    return Point(commit, **read[held.blob], since=held.since) if held.blob else Point(commit, {}, note="removed")
+
+
+def _files(commits: list[tuple[str, list[Change]]], folders: Mapping[str, str | None]) -> dict[str, list[_Held]]:
     """The last path of each file that was in the folder of the recorded profiles, to what it held when."""
     files: dict[str, list[_Held]] = {}
     for commit, changes in commits:
-        folder = folders.at(changes)
         for change in sorted(changes, key=lambda change: change.after is None):
             is_moved = change.before is not None and change.after is not None and change.before != change.after
             before = files.pop(change.before or "", []) if is_moved else files.get(change.before or "", [])
+            since = before[-1].commit if before and before[-1].blob else ""
             if change.after is None:
                 if before:
-                    before.append((commit, "", ""))
-            elif posixpath.dirname(change.after) == folder:
-                files.setdefault(change.after, before).append((commit, change.blob, change.after))
+                    before.append(_Held(commit))
+            elif posixpath.dirname(change.after) == folders[commit]:
+                files.setdefault(change.after, before).append(_Held(commit, change.blob, change.after, since))
             elif before:
-                before.append((commit, "", ""))
+                before.append(_Held(commit))
                 files[change.after] = before
     return files
 
@@ -106,28 +158,24 @@ def without_repeats(points: Iterable[Point]) -> list[Point]:
     return kept
 
 
-class _Folders:
-    """The folder of the recorded profiles, as it was from commit to commit."""
-
-    def __init__(self, git: Git, project: str, commits: list[tuple[Commit, list[Change]]]) -> None:
-        self._prefix = git.prefix
-        self._project = project
-        blobs = [change.blob for _, changes in commits for change in changes if change.after == project]
-        first = next((change for _, changes in commits for change in changes if change.after == project), None)
-        blobs += [first.old_blob] if first is not None and first.before is not None else []
-        unique = list(dict.fromkeys(blobs))
-        self._texts = dict(zip(unique, git.read_all(unique), strict=True))
-        self._folder = self._in(self._texts.get(first.old_blob) if first is not None and first.before else None)
-
-    def at(self, changes: list[Change]) -> str:
-        """The folder once a commit has made its changes; commits are gone through in order."""
-        for change in changes:
-            if change.after == self._project:
-                self._folder = self._in(self._texts.get(change.blob))
-        return self._folder
-
-    def _in(self, data: bytes | None) -> str:
-        return posixpath.normpath(posixpath.join(self._prefix, _baseline_folder(data or b"")))
+def _folders(git: Git, names: Sequence[tuple[str, str]]) -> dict[str, str | None]:
+    """Each commit to the folder of the recorded profiles then, as git names it; None where it is outside."""
+    project = in_folder(git.prefix, "pyproject.toml")
+    blobs = {
+        commit: change.blob
+        for commit, changes in git.changes(names, [_escaped(project)])
+        for change in changes
+        if change.after == project
+    }
+    unique = list(dict.fromkeys(blobs.values()))
+    settings = dict(zip(unique, git.read_all(unique), strict=True))
+    folder = git.inside(_baseline_folder(b""))
+    folders: dict[str, str | None] = {}
+    for commit, _ in reversed(names):
+        if commit in blobs:
+            folder = git.inside(_baseline_folder(settings[blobs[commit]] or b""))
+        folders[commit] = folder
+    return folders
 
 
 @lru_cache(64)
@@ -174,6 +222,62 @@ def _totals(data: bytes) -> dict[str, Any] | None:
             cases = dict(zip(map(json.loads, names), values, strict=True))
             return {"cases": cases, "counter": json.loads(head[1]), "name": json.loads(head[2])}
     return None
+
+
+def _credited(
+    git: Git,
+    history: Mapping[str, list[Point]],
+    names: Sequence[tuple[str, str]],
+    folders: Mapping[str, str | None],
+) -> dict[str, list[Point]]:
+    """The points, those that a commit only recorded with the commits that may have changed the model."""
+    asked = {
+        point.commit.sha
+        for points in history.values()
+        for before, point in pairwise(points)
+        if point.since and point.cases and point.cases != before.cases
+    }
+    only_recorded = asked - _working(git, [pair for pair in names if pair[0] in asked], folders)
+    order = [sha for sha, _ in reversed(names)]
+    place = {sha: at for at, sha in enumerate(order)}
+    between = {
+        (point.since, point.commit.sha): order[place[point.since] + 1 : place[point.commit.sha]]
+        for points in history.values()
+        for point in points
+        if point.since and point.commit.sha in only_recorded
+    }
+    possible = {sha for each in between.values() for sha in each}
+    working = _working(git, [pair for pair in names if pair[0] in possible], folders)
+    commits = git.describe_all(working)
+    return {
+        name: [
+            replace(point, changed_by=tuple(commits[sha] for sha in between[key] if sha in working))
+            if (key := (point.since, point.commit.sha)) in between
+            else point
+            for point in points
+        ]
+        for name, points in history.items()
+    }
+
+
+def _working(git: Git, names: Sequence[tuple[str, str]], folders: Mapping[str, str | None]) -> set[str]:
+    """Those commits that changed what is no recorded profile: what they recorded may be their own work."""
+    if not names:
+        return set()
+    found: set[str] = set()
+    doubtful: dict[str, list[str]] = {}
+    for commit, changes in git.changes(names):
+        for change in changes:
+            path, blob = (change.after, change.blob) if change.after is not None else (change.before, change.old_blob)
+            if path is None or not path.endswith(".json"):
+                found.add(commit)
+            elif posixpath.dirname(path) != folders[commit]:
+                # Another package of the repository may have its own.
+                doubtful.setdefault(blob, []).append(commit)
+    for blob, data in zip(doubtful, git.read_all(doubtful), strict=True):
+        if _totals(data or b"") is None:
+            found.update(doubtful[blob])
+    return found
 
 
 def _escaped(path: str) -> str:

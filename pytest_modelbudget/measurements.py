@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -11,11 +12,18 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
+from pytest_modelbudget.importing import Imports
+from pytest_modelbudget.inputs import Positional, TensorSpec
 from pytest_modelbudget.metrics import COUNTERS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
 
 T = TypeVar("T")
+
+# PyTorch's words where an index is no integer.
+_WANTS_INTEGERS = re.compile(
+    r"scalar types: Long, Int|tensors used as indices must be|expected .*index.* integer", re.IGNORECASE
+)
 
 
 class Measurements:
@@ -29,6 +37,7 @@ class Measurements:
         self._counter = counter
         self._done: dict[Any, Any] = {}
         self._kept: list[Any] = []
+        self._imports = Imports()
 
     def profile(self, settings: Settings, model: ModelSettings, case: CaseSettings) -> Profile:
         """The profile of a configured case.
@@ -41,21 +50,31 @@ class Measurements:
 
     def by_counters(
         self, settings: Settings, model: ModelSettings, case: CaseSettings
-    ) -> tuple[dict[str, Profile | str], dict[str, dict[str, int]]]:
-        """A configured case by each counter, or why one could not count it; and its MACs by layer and operation.
+    ) -> tuple[dict[str, Profile | str], dict[str, dict[str, dict[str, int]]]]:
+        """A configured case by each counter, or why one could not count it; and what its MACs are made of.
+
+        Returns:
+            Counter to profile or problem; and counter to layer to MACs by operation, as the counter tells them.
 
         Raises:
             MeasurementError: it cannot be measured at all.
         """
-        operations: dict[str, dict[str, int]] = {}
-        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", operations)}
+        parts: dict[str, dict[str, dict[str, int]]] = {counter: {} for counter in COUNTERS}
+        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", parts["aten"])}
         for counter in COUNTERS[1:]:
-            found[counter] = self._try(settings, model, case, counter)
-        return found, operations
+            found[counter] = self._try(settings, model, case, counter, parts[counter])
+        return found, parts
 
-    def _try(self, settings: Settings, model: ModelSettings, case: CaseSettings, counter: str) -> Profile | str:
+    def _try(
+        self,
+        settings: Settings,
+        model: ModelSettings,
+        case: CaseSettings,
+        counter: str,
+        parts: dict[str, dict[str, int]],
+    ) -> Profile | str:
         try:
-            return self._run(settings, model, case, counter)
+            return self._run(settings, model, case, counter, parts)
         except MeasurementError as error:
             return str(error)
 
@@ -64,7 +83,7 @@ class Measurements:
             profile = self._run(settings, model, case, self._counter or settings.counter)
         except MeasurementError as error:
             place = case.place if error.about == "inputs" else model.place
-            raise MeasurementError(f"{place}: {error}", error.about) from error.__cause__
+            raise MeasurementError(f"{place}: {error}{_hint(error, case)}", error.about) from error.__cause__
         _refuse_uncounted(profile, settings.uncounted)
         return profile
 
@@ -80,22 +99,22 @@ class Measurements:
         from pytest_modelbudget.measure.measuring import measure_subject
         from pytest_modelbudget.measure.subject import import_object
 
-        folders = _importable(settings.file.parent)
-        profile = measure_subject(
-            self._once((settings.file, model.name), partial(self._subject, model, folders)),
-            described_inputs(case.inputs, lambda path: import_object(path, folders)()),
-            counter=counter,
-            mode=model.mode,
-            run=model.run,
-            dtype=model.dtype,
-            operations=operations,
-        )
+        with self._imports.from_(_importable(settings.file.parent)):
+            profile = measure_subject(
+                self._once((settings.file, model.name), partial(self._subject, model)),
+                described_inputs(case.inputs, lambda path: import_object(path)()),
+                counter=counter,
+                mode=model.mode,
+                run=model.run,
+                dtype=model.dtype,
+                operations=operations,
+            )
         return replace(profile, model=model.name, case=case.name)
 
-    def _subject(self, model: ModelSettings, folders: tuple[Path, ...]) -> Any:
+    def _subject(self, model: ModelSettings) -> Any:
         from pytest_modelbudget.measure.subject import Subject, import_object
 
-        factory = import_object(model.factory, folders)
+        factory = import_object(model.factory)
         # Copies, since a factory may change the lists and tables that it is given, and may be called again.
         return Subject(lambda: factory(*deepcopy(model.args), **deepcopy(model.kwargs)), model.factory)
 
@@ -126,13 +145,14 @@ class Measurements:
         return profile
 
     def measure_described(self, settings: Settings | None, model: Any, inputs: Any, name: str) -> Profile:
-        """Measure a model that a marker describes, once for each pair of model and inputs.
+        """Measure a model that a marker describes, once for each pair of both by each settings.
 
         Raises:
             MeasurementError: it cannot be measured, or its inputs are of no known form.
         """
         self._kept.append((model, inputs))  # so that their ids stay theirs
-        key = (id(model), inputs if _is_shape(inputs) else id(inputs))
+        home = None if settings is None else settings.file
+        key = (home, id(model), inputs if _is_shape(inputs) else id(inputs))
         return replace(self._once(key, partial(self.measure, settings, model, inputs, name)), model=name)
 
     def _once(self, key: Any, work: Callable[[], T]) -> T:
@@ -146,6 +166,23 @@ class Measurements:
         if isinstance(done, ModelBudgetError):
             raise done.with_traceback(None)
         return done  # type: ignore[no-any-return]
+
+
+def _hint(error: MeasurementError, case: CaseSettings) -> str:
+    """What may be meant by inputs that do not fit: a shape is a float tensor, and an embedding takes integers."""
+    fed_to_embedding = re.match(r"the forward pass failed in \S+ \(\w*Embedding\w*\) on ", str(error))
+    if error.about != "inputs" or not (fed_to_embedding or _WANTS_INTEGERS.search(str(error))):
+        return ""
+    given = (
+        case.inputs.args if isinstance(case.inputs, Positional) else tuple(getattr(case.inputs, "kwargs", {}).values())
+    )
+    shape = next((each.shape for each in given if isinstance(each, TensorSpec) and each.dtype is None), None)
+    if shape is None:
+        return ""
+    return (
+        "; token ids are integers: write the tensor as "
+        f'{{ shape = {list(shape)}, dtype = "int64", high = 50257 }}, with the size of the vocabulary as high'
+    )
 
 
 def _is_shape(inputs: object) -> bool:

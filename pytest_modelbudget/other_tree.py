@@ -13,14 +13,16 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbudget.environment import is_of_the_environment
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, users_traceback
 from pytest_modelbudget.profile import Profile
 
 _CODE = "import sys; sys.path.insert(0, sys.argv[1]); from pytest_modelbudget.other_tree import main; main(sys.argv[2])"
-_OURS = Path(__file__).parent
+_OURS = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,13 @@ def main(order_file: str) -> None:
     _redirect_imports(order["path"], original, tree)
     project = tree / order["prefix"]
     os.chdir(project if project.is_dir() else tree)
-    answers = [_answer(each, project, order["counter"], original) for each in order["wanted"]]
+    answers = [_answer(each, project, order["counter"], original, tree) for each in order["wanted"]]
     Path(order["answer"]).write_text(json.dumps(answers), encoding="utf-8")
 
 
-def _answer(wanted: Mapping[str, str], project: Path, counter: str | None, original: Path) -> dict[str, str]:
+def _answer(
+    wanted: Mapping[str, str], project: Path, counter: str | None, original: Path, tree: Path
+) -> dict[str, str]:
     from pytest_modelbudget.measurements import Measurements
     from pytest_modelbudget.pyproject import parse
 
@@ -105,7 +109,7 @@ def _answer(wanted: Mapping[str, str], project: Path, counter: str | None, origi
             return {"error": "its pyproject.toml has no [tool.modelbudget] table"}
         model = settings.models[wanted["model"]]
         profile = Measurements(counter).profile(settings, model, model.cases[wanted["case"]])
-        strays = _strays(original)
+        strays = _strays(original, tree)
         if strays:
             raise MeasurementError(f"{strays[0]} was imported from {original}, and not from the revision")
     except ModelBudgetError as error:
@@ -128,23 +132,25 @@ def _redirect_imports(path: Sequence[str], original: Path, tree: Path) -> None:
 
 def _moved(entry: str, original: Path, tree: Path) -> str:
     folder = Path(entry).resolve() if entry else Path()
-    if not entry or not folder.is_relative_to(original) or _is_of_the_environment(folder):
+    if not entry or not folder.is_relative_to(original) or is_of_the_environment(folder):
         return entry
     return str(tree / folder.relative_to(original))
 
 
-def _strays(original: Path) -> list[str]:
-    """The modules that came from the user's repository all the same."""
+def _strays(original: Path, tree: Path) -> list[str]:
+    """The modules that came from the user's repository all the same; the tree may itself be in it, as TMPDIR may."""
     found = []
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if isinstance(file, str) and Path(file).is_relative_to(original):
-            path = Path(file)
-            if not _is_of_the_environment(path) and not path.is_relative_to(_OURS) and name != "__main__":
+        if isinstance(file, str) and name != "__main__":
+            path = _resolved(file.rpartition(os.sep)[0])
+            if path.is_relative_to(original) and not any(
+                (path.is_relative_to(tree), path.is_relative_to(_OURS), is_of_the_environment(path))
+            ):
                 found.append(name)
     return found
 
 
-def _is_of_the_environment(path: Path) -> bool:
-    """Whether a path is of Python and what is installed, which may be inside the repository (``.venv``)."""
-    return any(path.is_relative_to(Path(prefix).resolve()) for prefix in {sys.prefix, sys.base_prefix})
+@lru_cache(None)
+def _resolved(folder: str) -> Path:
+    return Path(folder).resolve()

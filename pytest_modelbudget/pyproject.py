@@ -52,6 +52,23 @@ def parse(data: bytes, file: Path, shown: str) -> Settings | None:
     return decode(tool["modelbudget"], text, file, shown)
 
 
+def parse_value(text: str, what: str) -> Any:
+    """One value of TOML, that a user wrote elsewhere.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    try:
+        # In brackets, so that the text cannot end the line and begin another key.
+        [value] = tomllib.loads(f"value = [\n{text}\n]")["value"]
+    except tomllib.TOMLDecodeError as error:
+        reason = re.sub(r" \(at [^)]*\)$", "", str(error))
+        raise SettingsError(f"{what} is broken TOML: {reason}") from None
+    except (ValueError, RecursionError):
+        raise SettingsError(f"{what} is no value of TOML") from None
+    return value
+
+
 def _decoded(data: bytes, shown: str) -> str:
     """The text of a file; a UTF-8 byte order mark is not part of it."""
     try:

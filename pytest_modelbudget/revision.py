@@ -12,7 +12,7 @@ from pathlib import Path
 from pytest_modelbudget import revision_cache
 from pytest_modelbudget.baseline import file_name, from_bytes
 from pytest_modelbudget.errors import BaselineError, GitError, SettingsError
-from pytest_modelbudget.git import Git
+from pytest_modelbudget.git import Git, in_folder
 from pytest_modelbudget.other_tree import Wanted, measure_tree
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.pyproject import parse
@@ -113,7 +113,8 @@ class Revision:
 
     def recorded_cases(self) -> list[Case]:
         """The cases that are recorded in this revision."""
-        names = self._git.files(self.commit, f"{self._folder}/")
+        folder = self._folder
+        names = [] if folder is None else self._git.files(self.commit, in_folder(folder, ""))
         cases: list[Case] = []
         for data in self._git.read_all(f"{self.commit}:{name}" for name in names if name.endswith(".json")):
             with suppress(BaselineError):
@@ -138,7 +139,10 @@ class Revision:
     def _read(self, case: Case) -> dict[Case, str]:
         """Take what is recorded of a case; gives the case and why, where it cannot be taken."""
         model, name = self.name_then(case[0]), case[1]
-        path = f"{self._folder}/{file_name(model)}"
+        folder = self._folder
+        if folder is None:
+            return {case: f"{self._baseline} is outside of the repository, which records nothing there"}
+        path = in_folder(folder, file_name(model))
         shown = posixpath.relpath(path, self._git.prefix or ".")
         data = self._git.read(self.commit, path)
         if data is None:
@@ -204,11 +208,15 @@ class Revision:
         return self._today if self._today is not None and self._today.has(case) else None
 
     @property
-    def _folder(self) -> str:
-        """The folder of the recorded profiles, from the outermost folder of the repository."""
+    def _baseline(self) -> str:
+        """The folder of the recorded profiles, from that of the pyproject.toml."""
         described = self._then or self._today
-        inner = "budgets" if described is None else described.settings.baseline
-        return posixpath.normpath(posixpath.join(self._git.prefix, inner))
+        return "budgets" if described is None else described.settings.baseline
+
+    @property
+    def _folder(self) -> str | None:
+        """The same from the outermost folder of the repository; None where it is not in it."""
+        return self._git.inside(self._baseline)
 
     def _counts_with(self, described: Described | None) -> str:
         return self._counter or ("aten" if described is None else described.settings.counter)

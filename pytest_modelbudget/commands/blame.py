@@ -13,8 +13,8 @@ from pytest_modelbudget.blame import blame
 from pytest_modelbudget.commands.common import Project, add_command, find_project, metric, one_of, say, show
 from pytest_modelbudget.commands.timeline import measured
 from pytest_modelbudget.errors import GitError, SettingsError
-from pytest_modelbudget.git import Commit, Git
-from pytest_modelbudget.history import Point, recorded_history
+from pytest_modelbudget.git import Git
+from pytest_modelbudget.history import Origin, Point, recorded_history
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.report.growth import blame_table
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _recorded(git: Git, points: Sequence[Point], case: str) -> list[tuple[Commit, Profile]]:
+def _recorded(git: Git, points: Sequence[Point], case: str) -> list[tuple[Origin, Profile]]:
     counter = next((point.counter for point in reversed(points) if case in point.cases), "")
     told = [point for point in points if case in point.cases and point.counter == counter]
     left_out = sum(case in point.cases for point in points) - len(told)
@@ -69,11 +69,11 @@ def _recorded(git: Git, points: Sequence[Point], case: str) -> list[tuple[Commit
         say(f"{left_out} commits that were counted with another counter than {counter} are left out")
     blobs = git.read_all(point.blob for point in told)
     return [
-        (point.commit, from_bytes(data or b"", point.name).cases[case]) for point, data in zip(told, blobs, strict=True)
+        (point.origin, from_bytes(data or b"", point.name).cases[case]) for point, data in zip(told, blobs, strict=True)
     ]
 
 
-def _measured(project: Project, git: Git, model: str, case: str, recorded: list[str]) -> list[tuple[Commit, Profile]]:
+def _measured(project: Project, git: Git, model: str, case: str, recorded: list[str]) -> list[tuple[Origin, Profile]]:
     configured = {} if project.settings is None else project.settings.models
     one_of(model, [*configured, *recorded], "model")
     if model not in configured:
@@ -87,7 +87,7 @@ def _measured(project: Project, git: Git, model: str, case: str, recorded: list[
         if each.problem:
             say(f"{each.problem}: left out")
         if each.profile is not None:
-            profiles.append((commit, each.profile))
+            profiles.append((Origin(commit), each.profile))
     if not profiles:
         raise SettingsError(f"{model} could be measured at none of them")
     return profiles

@@ -82,13 +82,18 @@ def add_command(
     """A parser of one command, with its examples below its help."""
     parser = commands.add_parser(
         name,
-        help=summary,
+        help=plain(summary),
         description=f"{summary[0].upper()}{summary[1:]}.",
         epilog=f"examples:\n{examples}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.set_defaults(run=run)
     return parser
+
+
+def plain(text: str) -> str:
+    """A help text as argparse takes it, to which a percentage is a format."""
+    return text.replace("%", "%%")
 
 
 def one_of(name: str, known: list[str], what: str) -> str:

@@ -28,11 +28,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show it."""
-    found, operations = Measurements().by_counters(*subject.subject_of(options))
+    found, parts = Measurements().by_counters(*subject.subject_of(options))
     profiles = {counter: each for counter, each in found.items() if isinstance(each, Profile)}
     problems = {counter: each for counter, each in found.items() if isinstance(each, str)}
     comparisons = [
-        compare(profiles["aten"], profile, operations) for counter, profile in profiles.items() if counter != "aten"
+        compare(profiles["aten"], profile, parts["aten"], parts[counter])
+        for counter, profile in profiles.items()
+        if counter != "aten"
     ]
     show(crosscheck_report(profiles, comparisons, problems, None if options.all else _MOST_LAYERS))
     return 0

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from pytest_modelbudget.commands.common import Project, add_command, answer, find_project, metric, one_of, say, show
 from pytest_modelbudget.commands.timeline import measured
+from pytest_modelbudget.commit_object import Commit
 from pytest_modelbudget.errors import GitError, SettingsError
 from pytest_modelbudget.git import Git
 from pytest_modelbudget.history import Point, recorded_history, without_repeats
@@ -71,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _write_page(history: Mapping[str, Sequence[Point]], file: Path) -> None:
     try:
-        file.write_text(to_html(Run(), history), "utf-8", "backslashreplace")
+        file.write_text(to_html(Run(), {"": history}), "utf-8", "backslashreplace")
     except OSError as error:
         raise SettingsError(f"{file} cannot be written: {error.strerror or error}") from None
     say(f"wrote {file}")
@@ -85,6 +86,12 @@ def _count(text: str) -> int:
 
 def _recorded(project: Project, git: Git, models: Sequence[str]) -> dict[str, list[Point]]:
     history = recorded_history(git)
+    baseline = "budgets" if project.settings is None else project.settings.baseline
+    if git.inside(baseline) is None and not history:
+        raise SettingsError(
+            f"{baseline}, where baselines are recorded, is outside of the repository {git.top}, "
+            "whose history knows nothing of them; --measure measures its commits"
+        )
     if not history:
         raise SettingsError(
             "no baseline is recorded in the history of this branch: --measure measures its commits, "
@@ -121,10 +128,8 @@ def _plain(history: Mapping[str, Sequence[Point]]) -> dict[str, object]:
     models = {
         name: [
             {
-                "commit": point.commit.sha,
-                "date": point.commit.date,
-                "author": point.commit.author,
-                "subject": point.commit.subject,
+                **_commit(point.commit),
+                "changed_by": [_commit(each) for each in point.changed_by],
                 "counter": point.counter,
                 "note": point.note,
                 "cases": {case: dict(totals) for case, totals in point.cases.items()},
@@ -134,6 +139,10 @@ def _plain(history: Mapping[str, Sequence[Point]]) -> dict[str, object]:
         for name, points in history.items()
     }
     return {"schema": SCHEMA, "models": models}
+
+
+def _commit(commit: Commit) -> dict[str, str]:
+    return {"commit": commit.sha, "date": commit.date, "author": commit.author, "subject": commit.subject}
 
 
 def _show(history: Mapping[str, Sequence[Point]], metrics: Sequence[str]) -> None:

@@ -18,7 +18,9 @@ from pytest_modelbudget.wording import key_text
 
 _EXAMPLES = """\
   modelbudget init torchvision.models:resnet18 --inputs 1,3,224,224
-  modelbudget init mypackage.models:small mypackage.models:large --inputs 1,128 --headroom 2%"""
+  modelbudget init mypackage.models:small mypackage.models:large --inputs 1,3,64,64 --headroom 2%
+  modelbudget init mypackage.models:build --name gpt --inputs \\
+      '{ input_ids = { shape = [1, 128], dtype = "int64", high = 50257 } }'"""
 
 _LIMITED = ("params", "size", "macs", "peak_memory")
 
@@ -28,12 +30,15 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     summary = "measure models and write their limits into pyproject.toml, keeping what is there"
     parser = add_command(commands, "init", run, summary, _EXAMPLES)
     parser.add_argument("factories", metavar="FACTORY", nargs="+", help="module:callable, which builds a model")
-    parser.add_argument("--inputs", metavar="SHAPE", required=True, help="such as 1,3,224,224; or in TOML")
+    parser.add_argument("--inputs", metavar="SHAPE", required=True, help=subject.INPUTS_HELP)
+    parser.add_argument("--name", metavar="NAME", help="what the model is called; by default as its factory")
     parser.add_argument("--headroom", metavar="P", type=headroom, default=DEFAULT, help=f"by default {DEFAULT}")
 
 
 def run(options: argparse.Namespace) -> int:
     """Measure, write, and say what to do next."""
+    if options.name is not None and len(options.factories) > 1:
+        raise SettingsError("--name is for one model, and more are given; call init once for each")
     file = Path.cwd() / "pyproject.toml"
     # What is wrong in it is told before anything is measured.
     known = load(file) if file.exists() else None
@@ -43,10 +48,12 @@ def run(options: argparse.Namespace) -> int:
     for factory in options.factories:
         if ":" not in factory:
             raise SettingsError(f'"{factory}" is no factory; write it as module:callable')
-        settings, model, case = subject.described(factory, options.inputs)
+        settings, model, case = subject.described(factory, options.inputs, options.name)
         if model.name in names:
             raise SettingsError(
-                f'pyproject.toml has a model "{model.name}" already; modelbudget tighten lowers its limits'
+                f'pyproject.toml has a model "{model.name}" already; '
+                "--name gives this one another name, "
+                "and modelbudget tighten lowers the limits of that one"
             )
         profile = measurements.profile(settings, model, case)
         names.add(model.name)

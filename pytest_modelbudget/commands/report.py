@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from pytest_modelbudget.commands.common import add_command, say
 from pytest_modelbudget.commands.gate import run_gate
@@ -30,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     files = {kind: getattr(options, kind) for kind in _KINDS if getattr(options, kind)}
     if not files:
         raise SettingsError("no file to write was given, such as --html page.html")
-    project, found = run_gate(options.models)
-    for problem in write(found, files, project.folder):
+    _, found = run_gate(options.models)
+    for problem in write(found, files, Path.cwd()):
         raise SettingsError(problem)
     say(f"{found.headline}; wrote {', '.join(files.values())}")
     return 0

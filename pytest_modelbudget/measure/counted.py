@@ -26,10 +26,12 @@ def counted_by(
     mode: str,
     run: str,
     dtype: torch.dtype | None,
+    parts: dict[str, dict[str, int]] | None = None,
 ) -> Profile:
     """A profile with the MACs that another tool counts.
 
-    Everything else is as it was measured: params and bytes are what they are, whatever counts MACs.
+    Everything else is as it was measured: params and bytes are what they are, whatever counts MACs. ``parts`` is filled
+    with what the tool's MACs are made of, as in `counters.Tally`.
 
     Raises:
         MeasurementError: the tool fails on the model.
@@ -56,6 +58,8 @@ def counted_by(
                     told = (f"{tool.name} failed: {_line(error)}", _last_line(printed.getvalue()))
                     raise MeasurementError("\n".join(filter(None, told)), "inputs") from error
                 types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
+        if parts is not None:
+            parts.update((name, dict(counts)) for name, counts in tally.parts.items())
         return _with_macs(profile, tool.name, tally, types, "abstract" if abstract else "real")
     raise AssertionError("the last try returns or raises")
 

@@ -46,7 +46,7 @@ def measure_subject(
 ) -> Profile:
     """Measure one case; see `pytest_modelbudget.measure` for the other arguments and errors.
 
-    ``operations`` is filled with the MACs of each layer by operation, where the package's own counter counts.
+    ``operations`` is filled with the MACs of each layer by operation, as the counter gives them.
     """
     _require("counter", counter, COUNTERS)
     _require("mode", mode, _MODES)
@@ -55,7 +55,7 @@ def measure_subject(
     if counter != "aten":
         tool = counters.load(counter)
         profile = measure_subject(subject, inputs, mode=mode, run=run, dtype=dtype)
-        return counted_by(tool, profile, subject, inputs, mode, run, weights_dtype)
+        return counted_by(tool, profile, subject, inputs, mode, run, weights_dtype, operations)
     note = ""
     if run != "real":
         for patient in (False, True):

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import importlib
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -77,19 +75,15 @@ class Subject:
         return module
 
 
-def import_object(path: str, folders: Iterable[Path] = ()) -> Callable[..., Any]:
+def import_object(path: str) -> Callable[..., Any]:
     """The callable that ``module:name`` names.
 
     Args:
         path: ``module:callable``; both may be dotted.
-        folders: folders that are made importable first.
 
     Raises:
         MeasurementError: it cannot be imported, is not there, or is not callable.
     """
-    for folder in reversed([str(folder) for folder in folders]):
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
     module_name, _, attribute = path.partition(":")
     try:
         found: Any = importlib.import_module(module_name)

@@ -16,27 +16,24 @@ from pytest_modelbudget.report.markdown import to_markdown
 from pytest_modelbudget.report.run import Run, to_plain
 
 
-def write(run: Run, files: Mapping[str, str], folder: Path | None = None) -> list[str]:
+def write(run: Run, files: Mapping[str, str], root: Path | None = None) -> list[str]:
     """Write reports.
 
     Args:
         run: what was found.
         files: kind of report (``json``, ``markdown``, ``gitlab``, ``html``, ``summary``) to its path.
-        folder: that of the project, of which the page shows the history, where it is in a repository.
+        root: the folder that packages and the places of limits are relative to; by default the current one.
 
     Returns:
         What could not be written, and why.
     """
-    return [problem for kind, path in files.items() if (problem := _write(run, kind, Path(path), folder))]
+    return [problem for kind, path in files.items() if (problem := _write(run, kind, Path(path), root or Path.cwd()))]
 
 
-def _write(run: Run, kind: str, file: Path, folder: Path | None) -> str:
+def _write(run: Run, kind: str, file: Path, root: Path) -> str:
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        if kind == "html":
-            file.write_text(to_html(run, history_of(folder)), "utf-8", "backslashreplace")
-        else:
-            _WRITERS[kind](run, file)
+        _WRITERS[kind](run, file, root)
     except SettingsError as error:
         return str(error)
     except OSError as error:
@@ -44,10 +41,13 @@ def _write(run: Run, kind: str, file: Path, folder: Path | None) -> str:
     return ""
 
 
-def history_of(folder: Path | None) -> dict[str, list[Point]]:
-    """The recorded history of a project; empty where it is in no repository, or has no commit."""
-    if folder is None:
-        return {}
+def histories(run: Run, root: Path) -> dict[str, dict[str, list[Point]]]:
+    """The recorded history of each package of a run, by the package's folder; empty where it is in no repository."""
+    packages = dict.fromkeys(verdict.package for verdict in run.verdicts) or [""]
+    return {package: _history_of(root / package) for package in packages}
+
+
+def _history_of(folder: Path) -> dict[str, list[Point]]:
     try:
         git = Git(folder)
         return recorded_history(git) if git.commit("HEAD") else {}
@@ -55,13 +55,18 @@ def history_of(folder: Path | None) -> dict[str, list[Point]]:
         return {}
 
 
+def _text(text: str, file: Path) -> None:
+    file.write_text(text, "utf-8", "backslashreplace")
+
+
 def _json(value: object, file: Path) -> None:
-    file.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
+    _text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", file)
 
 
-_WRITERS: Mapping[str, Callable[[Run, Path], object]] = {
-    "json": lambda run, file: _json(to_plain(run), file),
-    "markdown": lambda run, file: file.write_text(to_markdown(run), "utf-8", "backslashreplace"),
-    "gitlab": lambda run, file: _json(code_quality(run), file),
-    "summary": append_summary,
+_WRITERS: Mapping[str, Callable[[Run, Path, Path], None]] = {
+    "json": lambda run, file, _: _json(to_plain(run), file),
+    "markdown": lambda run, file, _: _text(to_markdown(run), file),
+    "gitlab": lambda run, file, root: _json(code_quality(run, root), file),
+    "html": lambda run, file, root: _text(to_html(run, histories(run, root)), file),
+    "summary": lambda run, file, _: append_summary(run, file),
 }

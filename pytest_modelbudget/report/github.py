@@ -8,6 +8,7 @@ from pathlib import Path
 
 from pytest_modelbudget.limit import Place
 from pytest_modelbudget.report.markdown import SUMMARY_LIMIT, to_markdown
+from pytest_modelbudget.report.places import Places
 from pytest_modelbudget.report.run import Run
 from pytest_modelbudget.report.verdicts import in_short, name_of
 
@@ -23,12 +24,12 @@ def annotation_lines(run: Run, root: Path, environment: Mapping[str, str] = os.e
     Args:
         run: what was found.
         root: the folder that the places of limits are relative to.
-        environment: that of the job; GitHub's paths are relative to its ``GITHUB_WORKSPACE``.
+        environment: that of the job.
     """
-    workspace = Path(environment.get("GITHUB_WORKSPACE") or root)
+    places = Places(root, environment, "GITHUB_WORKSPACE") if run.over else None
     for verdict in run.over:
         for check in verdict.breaches:
-            where = _where(check.place, root, workspace)
+            where = _where(check.place, places)
             yield _command("error", {**where, "title": f"{name_of(verdict)} is over budget"}, in_short(check))
     for each in run.unmeasured:
         yield _command("error", {"title": f"{each.test} could not be measured"}, each.message)
@@ -44,10 +45,10 @@ def append_summary(run: Run, file: Path) -> None:
         stream.write(to_markdown(run, SUMMARY_LIMIT) + "\n")
 
 
-def _where(place: Place | None, root: Path, workspace: Path) -> dict[str, str]:
-    if place is None:
+def _where(place: Place | None, places: Places | None) -> dict[str, str]:
+    if place is None or places is None:
         return {}
-    file = os.path.relpath(root / place.file, workspace).replace(os.sep, "/")
+    file = places.path(place.file)
     return {"file": file} if place.line is None else {"file": file, "line": str(place.line)}
 
 

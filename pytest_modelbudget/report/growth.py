@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_modelbudget.blame import Blame
-from pytest_modelbudget.history import Point
+from pytest_modelbudget.history import Origin, Point
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.changes import share_text
 from pytest_modelbudget.report.table import clipped
@@ -45,10 +45,9 @@ def history_table(name: str, case: str, points: Sequence[Point], metrics: Sequen
             cells += [Text("" if value is None else f"{value:,}"), _delta(before.get(key), value)]
             if value is not None:
                 before[key] = value
+        made = point.origin
         note = f" ({point.note})" if point.note else ""
-        table.add_row(
-            Text(point.commit.short), Text(point.commit.day), *cells, clipped(f"{point.commit.subject}{note}")
-        )
+        table.add_row(Text(made.commit.short), Text(made.commit.day), *cells, clipped(f"{made.told}{note}"))
     return Group(*lines, table)
 
 
@@ -63,27 +62,34 @@ def sparkline(values: Sequence[int]) -> str:
     return "".join(_BARS[(value - least) * (len(_BARS) - 1) // (most - least)] for value in values)
 
 
-def blame_table(name: str, metric: str, blame: Blame, most: int | None = None) -> RenderableType:
+def blame_table(name: str, metric: str, blame: Blame[Origin], most: int | None = None) -> RenderableType:
     """Each layer that costs something with the commit that last changed it, dearest first; then growth by commit."""
     unit = " bytes" if METRICS[metric].in_bytes else ""
     layers = _table("layer", right=[metric, "share"], left=["commit", "date", "subject"])
     costly = sorted(((cost, layer) for layer, cost in blame.costs.items() if cost), key=lambda each: -each[0])
     for cost, layer in costly[:most]:
-        commit = blame.layers[layer]
-        cells = (f"{cost:,}", f"{100 * cost / blame.total:.1f}%", commit.short, commit.day)
-        layers.add_row(Text(layer or "(the model itself)"), *cells, clipped(commit.subject))
+        made = blame.layers[layer]
+        cells = (f"{cost:,}", f"{100 * cost / blame.total:.1f}%", made.commit.short, made.commit.day)
+        layers.add_row(Text(layer or "(the model itself)"), *cells, clipped(made.told))
     if most is not None and len(costly) > most:
         layers.add_row(Text(f"{len(costly) - most} more"), f"{sum(cost for cost, _ in costly[most:]):,}")
     growth = _table("commit", "date", right=[metric], left=["author", "subject"])
     first, start = blame.first
-    growth.add_row(first.short, first.day, f"{start:,}", clipped(first.author), clipped(first.subject))
-    for commit, delta in blame.growth:
-        who, what = clipped(commit.author), clipped(commit.subject)
-        growth.add_row(commit.short, commit.day, _delta(0, delta), who, what)
+    growth.add_row(*_named(first), f"{start:,}", *_told(first))
+    for made, delta in blame.growth:
+        growth.add_row(*_named(made), _delta(0, delta), *_told(made))
     growth.add_section()
     growth.add_row("total", "", f"{blame.total:,}", style="bold")
     title = Text.assemble((name, "bold"), f"  {metric} {blame.total:,}{unit}")
     return Group(title, layers, Text(""), Text("growth by commit"), growth)
+
+
+def _named(made: Origin) -> tuple[str, str]:
+    return made.commit.short, made.commit.day
+
+
+def _told(made: Origin) -> tuple[Text, Text]:
+    return clipped(made.commit.author), clipped(made.told)
 
 
 def _table(*names: str, right: Sequence[str], left: Sequence[str]) -> Table:

@@ -19,7 +19,11 @@ from pytest_modelbudget.units import format_apart
 _LAYER_METRICS = ("params", "size", "macs", "activations")
 
 
-def to_html(run: Run, history: Mapping[str, Sequence[Point]] | None = None) -> str:
+Histories = Mapping[str, Mapping[str, Sequence[Point]]]
+"""A package's folder to model to what it cost from commit to commit."""
+
+
+def to_html(run: Run, histories: Histories | None = None) -> str:
     """The page of a run, and of the recorded history of its models.
 
     Everything of a run is in it as data, which the page's script shows as text.
@@ -28,7 +32,7 @@ def to_html(run: Run, history: Mapping[str, Sequence[Point]] | None = None) -> s
         SettingsError: the library that draws is not installed.
     """
     page = files(__package__)
-    data = _script_safe(json.dumps(_data(run, history or {}), separators=(",", ":")))
+    data = _script_safe(json.dumps(_data(run, histories or {}), separators=(",", ":")))
     text = page.joinpath("page.html").read_text("utf-8")
     script = page.joinpath("page.js").read_text("utf-8")
     # Cut first and filled then: what is filled in may hold anything.
@@ -54,7 +58,7 @@ def _script_safe(text: str) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
-def _data(run: Run, history: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
+def _data(run: Run, histories: Histories) -> dict[str, Any]:
     plain = to_plain(run)
     for model, verdict in zip(plain["models"], run.verdicts, strict=True):
         model["layers"] = [
@@ -63,14 +67,17 @@ def _data(run: Run, history: Mapping[str, Sequence[Point]]) -> dict[str, Any]:
         ]
         for told, check in zip(model["checks"], verdict.checks, strict=True):
             told["shown"] = format_apart((check.measured, check.limit), METRICS[check.metric])
-        model["inputs"] = _inputs(verdict)
+        model["package"], model["inputs"] = verdict.package, _inputs(verdict)
         if verdict.diff is not None:
             for row, change in zip(model["diff"]["rows"], verdict.diff.rows, strict=True):
                 row["text_name"], row["text"] = names_text(change), change_text(change).plain
-    known = {verdict.profile.model for verdict in run.verdicts}
-    plain["history"] = {
-        name: [_point(point) for point in points] for name, points in history.items() if not known or name in known
-    }
+    known = {(verdict.package, verdict.profile.model) for verdict in run.verdicts}
+    plain["history"] = [
+        {"package": package, "model": model, "points": [_point(point) for point in points]}
+        for package, history in histories.items()
+        for model, points in history.items()
+        if not known or (package, model) in known
+    ]
     return plain
 
 
@@ -79,11 +86,11 @@ def _inputs(verdict: Verdict) -> str:
 
 
 def _point(point: Point) -> dict[str, Any]:
-    commit = point.commit
+    made = point.origin
     return {
-        "commit": commit.sha,
-        "date": commit.date,
-        "author": commit.author,
-        "subject": commit.subject,
+        "commit": made.commit.sha,
+        "date": point.commit.date,
+        "author": made.commit.author,
+        "subject": made.told,
         "cases": {case: dict(totals) for case, totals in point.cases.items()},
     }

@@ -1,5 +1,7 @@
 "use strict";
-const data = JSON.parse(document.getElementById("data").textContent);
+// A model, a case or a layer may be called "constructor": what is looked up by name has no name of its own.
+const bare = (key, value) => (value !== null && typeof value === "object" && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value);
+const data = JSON.parse(document.getElementById("data").textContent, bare);
 const LAYER_METRICS = ["params", "size", "macs", "activations"];
 const METRICS = ["params", "trainable_params", "size", "macs", "flops", "activations", "peak_memory"];
 const MOST_STEPS = 12;
@@ -82,7 +84,7 @@ const trees = new Map();
 // Names, parents and, by metric, what is below each: the layers hold what each does itself. Plotly is given numbers for
 // names, since it takes those of some layers ("constructor") for what every object has.
 function treeOf(model) {
-  if (trees.has(model.name)) return trees.get(model.name);
+  if (trees.has(model)) return trees.get(model);
   const names = [""];
   const ids = ["n0"];
   const labels = [model.model];
@@ -114,7 +116,7 @@ function treeOf(model) {
   const children = ids.map(() => []);
   for (let index = 1; index < ids.length; index += 1) children[parentAt[index]].push(index);
   const tree = { names, ids, labels, parents, parentAt, children, types, totals };
-  trees.set(model.name, tree);
+  trees.set(model, tree);
   return tree;
 }
 
@@ -210,11 +212,14 @@ function showDiff() {
 
 // -- growth, and cases
 
+// Two packages may each have a model of one name.
+const isOf = (each, model) => each.package === model.package && each.model === model.model;
+
 function showGrowth() {
   const model = data.models[state.model];
-  const name = model ? model.model : Object.keys(data.history)[state.model];
+  const history = model ? data.history.find((each) => isOf(each, model)) : data.history[state.model];
   const wanted = model ? model.case : null;
-  const points = data.history[name] || [];
+  const points = history ? history.points : [];
   const cases = wanted === null ? [...new Set(points.flatMap((point) => Object.keys(point.cases)))] : [wanted];
   const traces = cases.map((each) => {
     const told = points.filter((point) => point.cases[each]);
@@ -231,15 +236,19 @@ function showGrowth() {
 
 function showCases() {
   const model = data.models[state.model];
-  const cases = model ? data.models.filter((each) => each.model === model.model) : [];
+  const cases = model ? data.models.filter((each) => isOf(each, model)) : [];
   get("s-cases").hidden = cases.length < 2;
   if (cases.length < 2) return;
   const values = cases.map((each) => each.totals[state.metric]);
   const trace = {
-    type: "bar", x: cases.map((each) => label(each.inputs ? `${each.case} (${each.inputs})` : each.case)), y: values,
+    type: "bar", x: cases.map((_, at) => at), y: values,
     text: values.map((value) => short(value, state.metric)), textposition: "auto", hovertext: values.map((value) => `${exact(value)} ${nice(state.metric)}`), hoverinfo: "text",
   };
-  Plotly.react("cases", [trace], { ...colours(), margin: { l: 50, r: 10, t: 10, b: 40 }, height: 300 }, CONFIG);
+  const names = cases.map((each) => label(each.inputs ? `${each.case} (${each.inputs})` : each.case));
+  const look = colours();
+  // By number, since Plotly looks up the names of categories too.
+  const xaxis = { ...look.xaxis, tickvals: trace.x, ticktext: names };
+  Plotly.react("cases", [trace], { ...look, xaxis, margin: { l: 50, r: 10, t: 10, b: 40 }, height: 300 }, CONFIG);
 }
 
 function show() {
@@ -254,7 +263,7 @@ function start() {
   get("headline").className = data.ok ? "good" : "bad";
   get("base").textContent = data.compared_with ? `compared with ${data.compared_with}` : "";
   get("notes").replaceChildren(...data.notes.map((note) => element("li", note)));
-  const names = data.models.length ? data.models.map((model) => model.name) : Object.keys(data.history);
+  const names = data.models.length ? data.models.map((model) => model.name) : data.history.map((each) => each.model);
   get("model").replaceChildren(...names.map((name, at) => element("option", name, { value: at })));
   get("metric").replaceChildren(...METRICS.map((metric) => element("option", nice(metric), { value: metric })));
   get("model").addEventListener("change", (event) => { state.model = Number(event.target.value); state.level = 0; show(); });

@@ -321,6 +321,26 @@ def test_it_works_inside_a_hook_of_git(branch: Repository) -> None:
 
 
 @pytest.mark.needs_torch
+def test_temporary_files_may_be_inside_the_repository(branch: Repository) -> None:
+    (branch.folder / "tmp").mkdir()
+    result = gate(branch.folder, "--modelbudget-base", "main", TMPDIR=str(branch.folder / "tmp"))
+    assert "params: 60 is over the limit of 55" in result.stdout
+    assert list((branch.folder / "tmp").iterdir()) == []
+
+
+@pytest.mark.needs_torch
+def test_a_module_that_comes_from_the_working_tree_is_an_error_wherever_temporary_files_are(branch: Repository) -> None:
+    branch.write(
+        "net.py", f"import sys\nsys.path.insert(0, {str(branch.folder / 'stray')!r})\nfrom stray import build\n"
+    )
+    branch.write("stray/stray.py", MODEL.format(width=10))
+    branch.commit("Reach for the working tree")
+    (branch.folder / "tmp").mkdir()
+    result = gate(branch.folder, "--modelbudget-base", "HEAD", TMPDIR=str(branch.folder / "tmp"))
+    assert "stray was imported from " in result.stdout
+
+
+@pytest.mark.needs_torch
 def test_an_unwritable_cache_is_done_without(branch: Repository, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     result = gate(branch.folder, "--modelbudget-base", "main", XDG_CACHE_HOME=str(tmp_path / "file"))

@@ -322,11 +322,3 @@ def test_a_killed_command_leaves_the_repository_as_it_was(
     assert unrecorded.git("worktree", "list").count("\n") == 1
     assert unrecorded.git("stash", "list") == ""
     assert unrecorded.git("status", "--porcelain") in ("", "?? __pycache__/\n")
-
-
-@pytest.mark.parametrize("name", ["diff", "history", "blame"])
-def test_every_command_has_help_with_an_example(name: str, capsys: Captured) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([name, "--help"])
-    assert ended.value.code == 0
-    assert f"examples:\n  modelbudget {name} " in capsys.readouterr().out

@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.baseline import Baseline
 from pytest_modelbudget.blame import blame
-from pytest_modelbudget.git import Commit, Git
+from pytest_modelbudget.budget import check
+from pytest_modelbudget.commit_object import Commit
+from pytest_modelbudget.git import Git
 from pytest_modelbudget.history import Point, recorded_history
+from pytest_modelbudget.report.files import histories
 from pytest_modelbudget.report.growth import sparkline
+from pytest_modelbudget.report.run import Run
 from tests.commits.conftest import Repository
 from tests.test_diff import PROFILES
 
@@ -106,6 +110,18 @@ def test_a_project_in_a_folder_has_its_own_history(repository: Repository) -> No
     Baseline(inner / "budgets", "budgets").record("net", [net(10)])
     repository.commit("Record the package")
     assert told(recorded_history(Git(inner))["net"]) == [("Record the package", 10, "")]
+
+
+def test_each_package_of_a_run_has_its_own_history(repository: Repository) -> None:
+    for params, package in ((10, "a"), (20, "b")):
+        Baseline(repository.folder / package / "budgets", "budgets").record("net", [net(params)])
+        repository.commit(f"Record {package}")
+    run = Run([replace(check(net(30), {}), package=package) for package in ("a", "b")])
+    found = histories(run, repository.folder)
+    assert {package: told(history["net"]) for package, history in found.items()} == {
+        "a": [("Record a", 10, "")],
+        "b": [("Record b", 20, "")],
+    }
 
 
 def test_names_of_many_kinds(repository: Repository) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modelbudget.cli import main
+from pytest_modelbudget.pyproject import load
 from tests.plugin.conftest import PERCEPTRON, MakeProject
 
 Captured = pytest.CaptureFixture[str]
@@ -94,8 +95,104 @@ def test_a_model_that_is_there_is_not_written_again(empty: pytest.Pytester, caps
     main(RESNET)
     before = (empty.path / "pyproject.toml").read_text()
     assert main(RESNET) == 4
-    assert 'has a model "resnet18" already; modelbudget tighten lowers its limits' in capsys.readouterr().err
+    assert (
+        'has a model "resnet18" already; --name gives this one another name, and modelbudget tighten'
+        in capsys.readouterr().err
+    )
     assert (empty.path / "pyproject.toml").read_text() == before
+
+
+TOKENS = """
+from torch import nn
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(50, 4)
+
+    def forward(self, ids):
+        return self.embedding(ids)
+
+
+class Functional(Net):
+    def forward(self, ids):
+        return nn.functional.embedding(ids, self.embedding.weight)
+
+
+def inputs():
+    import torch
+
+    return torch.zeros(2, 3, dtype=torch.int64)
+"""
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize("factory", ["tokens:Net", "tokens:Functional"])
+def test_a_shape_for_an_embedding_says_how_tokens_are_written(
+    empty: pytest.Pytester, capsys: Captured, factory: str
+) -> None:
+    empty.makepyfile(tokens=TOKENS)
+    assert main(["init", factory, "--inputs", "2,3"]) == 4
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith("modelbudget: --inputs 2,3: the forward pass failed ")
+    written = line.partition("write the tensor as ")[2].partition(", with the size")[0]
+    # What it says to write is right once it has the size of the vocabulary.
+    assert main(["init", factory, "--inputs", written.replace("50257", "50")]) == 0
+    written = (empty.path / "pyproject.toml").read_text()
+    assert 'inputs = { shape = [2, 3], dtype = "int64", high = 50 }\n' in written
+    assert "params = 210\n" in written  # 50·4 and 5 %
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize(
+    ("given", "written"),
+    [
+        ('{ ids = { shape = [2, 3], dtype = "int64", high = 50 } }',) * 2,
+        ("tokens:inputs", '"tokens:inputs"'),
+        ('"tokens:inputs"',) * 2,
+        ("[\n  { shape = [2, 3], dtype = 'int64', high = 50 },\n]",) * 2,
+    ],
+)
+def test_inputs_are_written_as_they_were_given(empty: pytest.Pytester, given: str, written: str) -> None:
+    empty.makepyfile(tokens=TOKENS)
+    assert main(["init", "tokens:Net", "--inputs", given]) == 0
+    assert f"inputs = {written}\n" in (empty.path / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (
+            "nonsense",
+            '--inputs "nonsense" is broken TOML: Invalid value; write a shape such as 1,3,224,224, or tensors',
+        ),
+        ("[1]\nparams = 3", "is broken TOML: "),
+        ("[1], [2]", "is no value of TOML; write a shape"),
+        ("{ ids = { shape = [1], dtyp = 1 } }", 'inputs.ids.dtyp: unknown key; did you mean "dtype"?'),
+        ("[0]", "inputs"),
+    ],
+)
+def test_wrong_inputs_are_one_line_without_a_line_of_a_file(
+    empty: pytest.Pytester, capsys: Captured, inputs: str, message: str
+) -> None:
+    assert main(["init", "models:Net", "--inputs", inputs]) == 4
+    [line] = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert "the command line:" not in line
+
+
+@pytest.mark.needs_torch
+def test_a_model_can_be_given_a_name(empty: pytest.Pytester, capsys: Captured) -> None:
+    assert main([*RESNET, "--name", "small"]) == 0
+    assert main([*RESNET, "--name", "a b"]) == 0
+    text = (empty.path / "pyproject.toml").read_text()
+    assert "[tool.modelbudget.models.small]" in text
+    assert '[tool.modelbudget.models."a b"]' in text
+    assert main([*RESNET, "--name", "small"]) == 4
+    assert 'has a model "small" already; --name gives this one another name' in capsys.readouterr().err
+    assert main(["init", "a:b", "c:d", "--name", "small", "--inputs", "1"]) == 4
+    assert "--name is for one model, and more are given" in capsys.readouterr().err
 
 
 LOOSE = f"""\
@@ -136,6 +233,35 @@ def test_limits_are_lowered_to_what_is_measured(
     assert "no limit is further above what is measured than that" in capsys.readouterr().err
     assert main(["tighten", "--headroom", "0%"]) == 0
     assert "macs = { max = 144, growth" in file.read_text()
+
+
+# Where an upper limit of 5000 stands, and where a lower one: for 58 parameters, and 3·48 = 144 multiply-accumulates.
+BOTH = {
+    "in one table": ("", "params = { max = 5000, min = 900 }", ""),
+    "in units": ("", 'params = { max = "5K", min = "0.9K" }', ""),
+    "for every model": ("[tool.modelbudget.limits]\nparams = { min = 900 }", "params = 5000", ""),
+    "for every model's cases": ("[tool.modelbudget.limits]\nmacs = { min = 900 }", "macs = 5000", ""),
+    "for a case": ("", "macs = { min = 900 }", "cases.two]\ninputs = [2, 4]\nmacs = 5000"),
+    "for layers": ("", "", 'layers."hid*"]\nparams = { max = 5000, min = 900 }'),
+}
+
+
+@pytest.mark.needs_torch
+@pytest.mark.parametrize("headroom", ["0%", "5%", "200%"])
+@pytest.mark.parametrize("where", BOTH)
+def test_no_upper_limit_is_lowered_below_the_lower_one(
+    project: MakeProject, monkeypatch: pytest.MonkeyPatch, where: str, headroom: str
+) -> None:
+    defaults, own, inner = BOTH[where]
+    below = f"[tool.modelbudget.models.perceptron.{inner}\n" if inner else ""
+    made = project(f"{defaults}\n{PERCEPTRON.strip()}\n{own}\n{below}")
+    monkeypatch.chdir(made.path)
+    assert main(["tighten", "--headroom", headroom]) == 0
+    settings = load(made.path / "pyproject.toml")
+    assert settings is not None
+    model = settings.models["perceptron"]
+    limits = [model.limits, *(case.limits for case in model.cases.values()), *model.layers.values()]
+    assert {limit.max for each in limits for limit in each.values()} - {None} == {900}
 
 
 def test_nothing_to_tighten_is_one_line(empty: pytest.Pytester, capsys: Captured, tmp_path: Path) -> None:

@@ -89,3 +89,12 @@ def test_a_report_needs_a_file(project: MakeProject) -> None:
     result = run(project(PERCEPTRON).path, "report")
     assert result.returncode == 4
     assert "no file to write was given, such as --html page.html" in result.stderr
+
+
+@pytest.mark.needs_torch
+def test_quiet_is_a_line_a_model(project: MakeProject) -> None:
+    other = PERCEPTRON.replace("models.perceptron", "models.other")
+    result = run(project(f"{PERCEPTRON}params = 57\n{other}params = 58\n").path, "check", "-q")
+    assert result.returncode == 1
+    assert result.stdout.splitlines() == ["perceptron over budget  params 58 > 57", "other ok  params 58 ≤ 58"]
+    assert result.stderr == ""

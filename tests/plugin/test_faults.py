@@ -195,6 +195,22 @@ def fill(file: Path) -> None:
             pass
 
 
+@contextmanager
+def without_git(folder: Path) -> Iterator[None]:
+    """No command is on the path."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(folder / "nowhere"))
+        yield
+
+
+def another_package(folder: Path) -> None:
+    """Another perceptron under the same names, 4 → 9 → 2, of 4·9 + 9 + 9·2 + 2 parameters."""
+    other = folder.parent / "other"
+    other.mkdir()
+    (other / "faults.py").write_text(MODELS.replace("width: int = 8", "width: int = 9"))
+    (other / "pyproject.toml").write_text(f"{PLAIN}params = {{ max = 65, min = 65 }}\n")
+
+
 UPDATE = ("--modelbudget-update",)
 FAULTS = {
     "the factory raises": Fault("raises"),
@@ -238,6 +254,9 @@ FAULTS = {
         settings=lambda text: text.replace('"faults:Perceptron"', "", 1).encode(), judged=False
     ),
     "a key is misspelt": Fault(settings=lambda text: text.replace("params", "parms", 1).encode(), judged=False),
+    "git is not installed": Fault(args=("--modelbudget-base", "main"), around=without_git, judged=False),
+    "there is no repository": Fault(args=("--modelbudget-base", "main"), judged=False),
+    "another package has a module of the same name": Fault(prepare=another_package, in_package=True),
 }
 ROWS = {row[0]: (row[1], int(row[2])) for row in rows_of(PAGE)}
 

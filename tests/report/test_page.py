@@ -13,7 +13,7 @@ import pytest
 
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.budget import Verdict, check
-from pytest_modelbudget.git import Commit
+from pytest_modelbudget.commit_object import Commit
 from pytest_modelbudget.history import Point
 from pytest_modelbudget.limit import Limit
 from pytest_modelbudget.report.html import to_html
@@ -90,7 +90,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ]
     }
     file = tmp_path_factory.mktemp("page") / "page.html"
-    file.write_text(to_html(run, history), encoding="utf-8")
+    file.write_text(to_html(run, {"": history}), encoding="utf-8")
     return file
 
 
@@ -197,7 +197,7 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     }
     run = Run([verdict(profile, 1, before)], [Unmeasured(HOSTILE, HOSTILE)], HOSTILE, [HOSTILE])
     file = tmp_path / "page.html"
-    file.write_text(to_html(run, history), encoding="utf-8")
+    file.write_text(to_html(run, {"": history}), encoding="utf-8")
     page = browser.open(file)
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 3
@@ -206,6 +206,69 @@ def test_hostile_names_are_text(browser: Browser, tmp_path: Path) -> None:
     page.locator("#treemap").hover(position={"x": 200, "y": 200})
     page.wait_for_selector("#treemap .hoverlayer .hovertext")
     assert "<script>alert(1)" in page.locator("#treemap .hoverlayer").text_content()
+
+
+# What every object of JavaScript has, and what it takes for a number.
+INHERITED = ["constructor", "__proto__", "toString", "0"]
+
+
+@pytest.mark.parametrize("name", INHERITED)
+def test_a_name_that_every_object_has_is_a_name(browser: Browser, tmp_path: Path, name: str) -> None:
+    def named(params: int, case: str) -> Profile:
+        inner = f"{name}.{name}"
+        layers = {
+            "": Layer("", name),
+            name: Layer(name, name, params=params, macs=params),
+            inner: Layer(inner, name, name, params=1),
+        }
+        return Profile(layers, peak_memory=0, model=name, case=case)
+
+    run = Run([verdict(named(5, "default"), 9, named(4, "default")), verdict(named(7, name), 9)])
+    commit = Commit("a" * 40, "2026-01-01T00:00:00+00:00", "Ann", name)
+    points = [Point(commit, {"default": named(5, "default").totals(), name: named(7, name).totals()})]
+    for at, history in enumerate(({}, {"": {name: points}})):
+        file = tmp_path / f"page{at}.html"
+        file.write_text(to_html(run, history), encoding="utf-8")
+        page = browser.open(file)
+        page.wait_for_selector("#treemap g.slice")
+        page.wait_for_selector("#cases .point")
+        # Its own 5 parameters, and the 1 of the layer in it.
+        assert names(page, "#steps button") == [f"{name} 6"]
+        assert [" ".join(text.split()) for text in page.locator("#cases .xtick").all_text_contents()] == [
+            "default",
+            name,
+        ]
+        assert page.locator("#s-growth").is_visible() == bool(history)
+        page.select_option("#model", "1")
+        page.wait_for_function("document.querySelector('#steps button').textContent.endsWith(' 8')")
+        assert page.locator("#growth .points path").count() == (1 if history else 0)
+    # The history alone, without a run.
+    file.write_text(to_html(Run(), {"": {name: points}}), encoding="utf-8")
+    page = browser.open(file)
+    page.wait_for_selector("#growth .points path")
+    assert page.locator("#growth .points path").count() == 2
+
+
+def test_models_of_one_name_in_two_packages_are_two_models(browser: Browser, tmp_path: Path) -> None:
+    def net(params: int) -> Profile:
+        return Profile({"": Layer("", "Net"), "fc": Layer("fc", "Linear", params=params)}, peak_memory=0, model="net")
+
+    def point(at: int, params: int) -> Point:
+        return Point(
+            Commit(f"{at}" * 40, f"2026-01-0{at}T00:00:00+00:00", "Ann", f"{at}"), {"default": net(params).totals()}
+        )
+
+    run = Run([replace(verdict(net(5), 9), package="a"), replace(verdict(net(70), 99), package="b")])
+    histories = {"a": {"net": [point(1, 3), point(2, 5)]}, "b": {"net": [point(3, 70)]}}
+    file = tmp_path / "page.html"
+    file.write_text(to_html(run, histories), encoding="utf-8")
+    page = browser.open(file)
+    assert names(page, "#model option") == ["a/net", "b/net"]
+    for at, (params, commits) in enumerate(((5, 2), (70, 1))):
+        page.select_option("#model", str(at))
+        page.wait_for_function(f"document.querySelector('#steps button').textContent === 'fc {params}'")
+        page.wait_for_function(f"document.querySelectorAll('#growth .points path').length === {commits}")
+        assert page.locator("#s-cases").is_hidden()
 
 
 def test_a_model_of_ten_thousand_layers_fits(browser: Browser, tmp_path: Path) -> None:

@@ -330,8 +330,8 @@ def test_hostile_names_stay_within_their_annotation(tmp_path: Path) -> None:
 # -- GitLab's Code Quality
 
 
-def test_code_quality_has_the_fields_that_gitlab_needs() -> None:
-    issues = code_quality(OVER)
+def test_code_quality_has_the_fields_that_gitlab_needs(tmp_path: Path) -> None:
+    issues = code_quality(OVER, tmp_path)
     assert {frozenset(issue) for issue in issues} == {
         frozenset({"description", "check_name", "fingerprint", "severity", "location"})
     }

@@ -12,12 +12,13 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 
+from pytest_modelbudget.crosscheck import ROUNDING, RULE
 from pytest_modelbudget.errors import MeasurementError
 
 
@@ -28,10 +29,13 @@ class Tally:
     Attributes:
         macs: qualified name to MACs of the module's own, as the tool assigns them; together its total.
         unseen: qualified name to what the tool has no rule for, with calls.
+        parts: qualified name to what the tool counted while that module ran, for the whole batch: by its rule for the
+            module (`RULE`), and by functions and operations.
     """
 
     macs: Mapping[str, int]
-    unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    unseen: Mapping[str, Mapping[str, int]]
+    parts: Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,15 @@ def settled(exact: Mapping[str, float], total: float) -> dict[str, int]:
     whole = {name: int(count) for name, count in exact.items()}
     whole[""] = whole.get("", 0) + int(total) - sum(whole.values())
     return whole
+
+
+def by_rule(exact: Mapping[str, float], total: float) -> dict[str, dict[str, int]]:
+    """The parts of counts that come of rules for modules, and of rounding them."""
+    parts = {name: {RULE: int(count)} for name, count in exact.items() if int(count)}
+    rest = int(total) - sum(map(int, exact.values()))
+    if rest:
+        parts.setdefault("", {})[ROUNDING] = rest
+    return parts
 
 
 def positional(tool: str, model: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from ptflops import get_model_complexity_info
+import torch
+from ptflops import get_model_complexity_info, pytorch_engine
 from ptflops.pytorch_engine import is_supported_instance
 from torch import nn
 
+from pytest_modelbudget.crosscheck import FUNCTIONS
 from pytest_modelbudget.errors import MeasurementError
-from pytest_modelbudget.measure.counters import Tally, Tool, positional, settled, unruled
+from pytest_modelbudget.measure.counters import Tally, Tool, by_rule, positional, settled, unruled
 
 
 class _AtItsPrinting(io.StringIO):
@@ -20,12 +23,52 @@ class _AtItsPrinting(io.StringIO):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self._model = model
-        self.counts: dict[str, float] = {}
+        self.whole: dict[str, float] = {}
+        self.batch = 1
 
     def write(self, text: str) -> int:
-        batch = getattr(self._model, "__batch_counter__", 0) or 1
-        self.counts = self.counts or {name: flops / batch for name, flops in _walk("", self._model)}
+        self.batch = getattr(self._model, "__batch_counter__", 0) or 1
+        self.whole = self.whole or dict(_walk("", self._model))
         return len(text)
+
+
+@contextlib.contextmanager
+def _functions(model: nn.Module) -> Iterator[dict[str, dict[str, int]]]:
+    """What ptflops counts of functions, by the module that calls them; it adds them up without saying where.
+
+    Where a version of it counts them in another way, nothing is found.
+    """
+    found: dict[str, dict[str, int]] = {}
+    running = [""]
+    original: Any = getattr(pytorch_engine, "torch_function_wrapper", None)
+    if original is None:
+        yield found
+        return
+
+    class Noting(original):  # type: ignore[misc]
+        def __call__(self, *args: Any, **kwargs: Any) -> Any:
+            own = len(self.collector)
+            result = super().__call__(*args, **kwargs)
+            here, name = found.setdefault(running[-1], {}), getattr(self.op, "__name__", "a function")
+            here[name] = here.get(name, 0) + int(self.collector[own])
+            return result
+
+    def enter(name: str) -> Callable[..., None]:
+        return lambda *_: running.append(name)
+
+    def leave(*_: object) -> None:
+        running.pop()
+
+    for name, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            continue
+        module.register_forward_pre_hook(enter(name))
+        module.register_forward_hook(leave, always_call=True)
+    pytorch_engine.torch_function_wrapper = Noting
+    try:
+        yield found
+    finally:
+        pytorch_engine.torch_function_wrapper = original
 
 
 def _walk(name: str, module: nn.Module) -> Iterator[tuple[str, float]]:
@@ -41,18 +84,34 @@ def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     inputs = _as_it_takes_them(model, args, kwargs)
     printing = _AtItsPrinting(model)
     unseen = unruled(dict(model.named_modules()), is_supported_instance)
-    total, _ = get_model_complexity_info(
-        model,
-        (1,),
-        as_strings=False,
-        print_per_layer_stat=True,
-        input_constructor=lambda _: inputs,
-        ost=printing,
-        verbose=False,
-    )
+    with _functions(model) as functions:
+        total, _ = get_model_complexity_info(
+            model,
+            (1,),
+            as_strings=False,
+            print_per_layer_stat=True,
+            input_constructor=lambda _: inputs,
+            ost=printing,
+            verbose=False,
+        )
     if total is None:
         raise MeasurementError("ptflops could not run the model", "inputs")
-    return Tally(settled(printing.counts, total), unseen)
+    each = {name: flops / printing.batch for name, flops in printing.whole.items()}
+    return Tally(settled(each, total), unseen, _parts(printing, functions, int(total)))
+
+
+def _parts(
+    printing: _AtItsPrinting, functions: Mapping[str, Mapping[str, int]], total: int
+) -> dict[str, dict[str, int]]:
+    parts = by_rule(printing.whole, sum(printing.whole.values()))
+    for name, counts in functions.items():
+        parts[name] = {**parts.get(name, {}), **counts}
+    # It counts functions for the whole batch, and modules for one image of it.
+    found = sum(sum(counts.values()) for counts in functions.values())
+    elsewhere = total - int(sum(printing.whole.values()) / printing.batch + found)
+    if elsewhere:
+        parts[""] = {**parts.get("", {}), FUNCTIONS: elsewhere}
+    return parts
 
 
 def _as_it_takes_them(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

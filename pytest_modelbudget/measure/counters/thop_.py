@@ -8,7 +8,7 @@ from typing import Any
 from thop.profile import profile, register_hooks
 from torch import nn
 
-from pytest_modelbudget.measure.counters import Tally, Tool, positional, settled, unruled
+from pytest_modelbudget.measure.counters import Tally, Tool, by_rule, positional, settled, unruled
 
 _Tree = dict[str, tuple[float, float, "_Tree"]]
 
@@ -19,7 +19,7 @@ def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T
     total, _, tree = profile(model, inputs=given, verbose=False, ret_layer_info=True)
     exact = {"": total - sum(ops for ops, _, _ in tree.values())}
     _take(tree, "", exact)
-    return Tally(settled(exact, total), unseen)
+    return Tally(settled(exact, total), unseen, by_rule(exact, total))
 
 
 def _take(tree: _Tree, prefix: str, exact: dict[str, float]) -> None:

@@ -16,7 +16,7 @@ from pytest_modelbudget.git import Git
 from pytest_modelbudget.other_tree import Wanted, measure_tree
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.pyproject import parse
-from pytest_modelbudget.settings import ModelSettings, Settings
+from pytest_modelbudget.settings import DEFAULT_FOLDER, ModelSettings, Settings
 
 Case = tuple[str, str]
 """A model and one of its cases, by name."""
@@ -207,7 +207,7 @@ class Revision:
     def _folder(self) -> str:
         """The folder of the recorded profiles, from the outermost folder of the repository."""
         described = self._then or self._today
-        inner = "budgets" if described is None else described.settings.baseline
+        inner = DEFAULT_FOLDER if described is None else described.settings.baseline
         return posixpath.normpath(posixpath.join(self._git.prefix, inner))
 
     def _counts_with(self, described: Described | None) -> str:

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pytest_modelbudget import cli, fixtures, plugin
-from pytest_modelbudget.decode import CASE_METRICS, LAYER_METRICS
 from pytest_modelbudget.inputs import DTYPES
-from pytest_modelbudget.metrics import METRICS, Metric
-from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS, Metric
 from pytest_modelbudget.settings import CaseSettings, Key, ModelSettings, Settings, keys_of
 from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
 
@@ -97,7 +95,7 @@ def _keys(classes: tuple[type, ...], metrics: Iterable[str]) -> Iterable[tuple[s
     for name, each in keys_of(*classes).items():
         yield f"`{name}`", _BELOW.get(name, each.takes), _default(each), said[name]
     for metric in metrics:
-        yield f"`{metric}`", "[limit](#limits)", "", metric_meaning(metric)
+        yield f"`{metric}`", "[limit](#limits)", "", METRICS[metric].meaning
 
 
 def _default(key: Key) -> str:
@@ -119,7 +117,7 @@ def dtypes() -> str:
 
 def metrics() -> str:
     """Every metric."""
-    rows = ((f"`{key}`", each.unit, *_scope(each), _words(each), metric_meaning(key)) for key, each in METRICS.items())
+    rows = ((f"`{key}`", each.unit, *_scope(each), _words(each), each.meaning) for key, each in METRICS.items())
     return _table(("key", "unit", "of a", "of a layer", "unit words", "meaning"), rows)
 
 
@@ -133,14 +131,8 @@ def suffixes() -> str:
     return _table(("of", "suffix", "times"), rows)
 
 
-def metric_meaning(key: str) -> str:
-    """What the docstrings of a profile say that a metric is."""
-    documented = getattr(Profile, key, None)
-    return attributes(Profile)[key] if documented is None else _first_paragraph(documented.__doc__)
-
-
 def _scope(metric: Metric) -> tuple[str, str]:
-    return metric.scope, "yes" if metric.per_layer else "no"
+    return metric.scope, "yes" if metric.adds_up else "no"
 
 
 def _words(metric: Metric) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.limit import Limit, Place, contradiction, merge, parse_limit
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS
 from pytest_modelbudget.settings import (
     DEFAULT_CASE,
     CaseSettings,
@@ -28,8 +28,6 @@ from pytest_modelbudget.wording import Mistake, Steps, instead, key_text, neares
 _ROOT = ("tool", "modelbudget")
 _OF_A_MODEL = keys_of(ModelSettings, CaseSettings)
 _OF_A_CASE = keys_of(CaseSettings)
-CASE_METRICS = [key for key, metric in METRICS.items() if metric.scope == "case"]
-LAYER_METRICS = [key for key, metric in METRICS.items() if metric.per_layer]
 
 
 def decode(table: object, text: str, file: Path, shown: str) -> Settings:

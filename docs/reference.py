@@ -8,16 +8,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, cast, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, cast
 
-from pytest_modelbudget import cli, fixtures, plugin, schema
-from pytest_modelbudget.inputs import DTYPES, InputSpec
-from pytest_modelbudget.limit import Limit
-from pytest_modelbudget.metrics import METRICS, Metric
-from pytest_modelbudget.profile import Profile
+from pytest_modelbudget import cli, fixtures, plugin
+from pytest_modelbudget.inputs import DTYPES
+from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS, Metric
+from pytest_modelbudget.settings import CaseSettings, Key, ModelSettings, Settings, keys_of
 from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
 
 if TYPE_CHECKING:
@@ -28,29 +25,30 @@ if TYPE_CHECKING:
 
 FOLDER = Path(__file__).parent / "_generated"
 
-TABLES: Mapping[str, type] = {
-    "[tool.modelbudget]": schema.Root,
-    "[tool.modelbudget.limits]": schema.Limits,
-    "[tool.modelbudget.models.<name>]": schema.Model,
-    "[tool.modelbudget.models.<name>.cases.<name>]": schema.Case,
-    "[tool.modelbudget.models.<name>.layers.<pattern>]": schema.Layer,
+TABLES: Mapping[str, tuple[tuple[type, ...], Iterable[str]]] = {
+    "[tool.modelbudget]": ((Settings,), ()),
+    "[tool.modelbudget.limits]": ((), METRICS),
+    "[tool.modelbudget.models.<name>]": ((ModelSettings, CaseSettings), METRICS),
+    "[tool.modelbudget.models.<name>.cases.<name>]": ((CaseSettings,), CASE_METRICS),
+    "[tool.modelbudget.models.<name>.layers.<pattern>]": ((), LAYER_METRICS),
 }
-"""Each table of the settings, and the class that it is checked against."""
+"""Each table of the settings: the classes whose keys it takes, and the metrics that it limits."""
 
-_TAKES: Mapping[object, str] = {
-    bool: "`true` or `false`",
-    list[Any]: "a list",
-    dict[str, Any]: "a table",
-    schema.Factory: '`"module:callable"`',
-    schema.Folder: "the path of a folder",
-    InputSpec: "[inputs](#inputs)",
-    Limit: "[limit](#limits)",
-    schema.Limits: "a table, [below](#toolmodelbudgetlimits)",
-    dict[schema.ModelName, schema.Model]: "tables, [below](#toolmodelbudgetmodelsname)",
-    dict[schema.CaseName, schema.Case]: "tables, [below](#toolmodelbudgetmodelsnamecasesname)",
-    dict[schema.Pattern, schema.Layer]: "tables, [below](#toolmodelbudgetmodelsnamelayerspattern)",
+_OF_LIMITS_ALONE: Mapping[str, str] = {
+    "[tool.modelbudget.limits]": "Limits of every model that does not set its own; any metric.",
+    "[tool.modelbudget.models.<name>.layers.<pattern>]": (
+        "Limits of each layer that the pattern matches, its children included; metrics that have a meaning for a layer."
+    ),
 }
-"""What the value of a key is, by the type of its field."""
+
+_BELOW: Mapping[str, str] = {
+    "inputs": "[inputs](#inputs)",
+    "limits": "a table, [below](#toolmodelbudgetlimits)",
+    "models": "tables, [below](#toolmodelbudgetmodelsname)",
+    "cases": "tables, [below](#toolmodelbudgetmodelsnamecasesname)",
+    "layers": "tables, [below](#toolmodelbudgetmodelsnamelayerspattern)",
+}
+"""Where what a key takes has a section of its own."""
 
 
 def pages() -> dict[str, str]:
@@ -86,41 +84,27 @@ def write() -> None:
 def settings() -> str:
     """Every table, with its keys: those of its own, then the limits."""
     return "\n".join(
-        f"## `{name}`\n\n{_first_paragraph(table.__doc__)}\n\n"
-        + _table(("key", "takes", "default", "meaning"), _keys(table, meanings(table)))
-        for name, table in TABLES.items()
+        f"## `{name}`\n\n{_OF_LIMITS_ALONE.get(name) or _first_paragraph(classes[0].__doc__)}\n\n"
+        + _table(("key", "takes", "default", "meaning"), _keys(classes, metrics))
+        for name, (classes, metrics) in TABLES.items()
     )
 
 
-def meanings(table: type) -> dict[str, str]:
-    """What each key of a class of the schema means, where that is said anywhere; limits mean their metric."""
-    return {key: metric_meaning(key) for key in METRICS} | _attributes(table)
+def _keys(classes: tuple[type, ...], metrics: Iterable[str]) -> Iterable[tuple[str, ...]]:
+    said = {name: text for each in classes for name, text in attributes(each).items()}
+    for name, each in keys_of(*classes).items():
+        yield f"`{name}`", _BELOW.get(name, each.takes), _default(each), said[name]
+    for metric in metrics:
+        yield f"`{metric}`", "[limit](#limits)", "", METRICS[metric].meaning
 
 
-def _keys(table: type, said: Mapping[str, str]) -> Iterable[tuple[str, ...]]:
-    types = get_type_hints(table)
-    order = list(METRICS)
-    for each in sorted(fields(table), key=lambda each: order.index(each.name) if each.name in METRICS else -1):
-        yield f"`{each.name}`", _takes(types[each.name]), _default(each), said[each.name]
-
-
-def _takes(kind: Any) -> str:
-    if kind in _TAKES:
-        return _TAKES[kind]
-    if get_origin(kind) is Literal:
-        return _quoted(get_args(kind))
-    # What is optional is None where it is not written.
-    (kind,) = (each for each in get_args(kind) if each is not NoneType)
-    return _takes(kind)
-
-
-def _default(key: Field[Any]) -> str:
+def _default(key: Key) -> str:
     """A default as TOML writes it; nothing where it is that nothing is set."""
-    if key.default is MISSING:
-        return "required" if key.default_factory is MISSING else ""
+    if key.write:
+        return "required"
     if isinstance(key.default, bool):
         return f"`{str(key.default).lower()}`"
-    return "" if key.default is None else f'`"{key.default}"`'
+    return f'`"{key.default}"`' if key.default else ""
 
 
 def dtypes() -> str:
@@ -133,7 +117,7 @@ def dtypes() -> str:
 
 def metrics() -> str:
     """Every metric."""
-    rows = ((f"`{key}`", each.unit, *_scope(each), _words(each), metric_meaning(key)) for key, each in METRICS.items())
+    rows = ((f"`{key}`", each.unit, *_scope(each), _words(each), each.meaning) for key, each in METRICS.items())
     return _table(("key", "unit", "of a", "of a layer", "unit words", "meaning"), rows)
 
 
@@ -147,14 +131,8 @@ def suffixes() -> str:
     return _table(("of", "suffix", "times"), rows)
 
 
-def metric_meaning(key: str) -> str:
-    """What the docstrings of a profile say that a metric is."""
-    documented = getattr(Profile, key, None)
-    return _attributes(Profile)[key] if documented is None else _first_paragraph(documented.__doc__)
-
-
 def _scope(metric: Metric) -> tuple[str, str]:
-    return metric.scope, "yes" if metric.per_layer else "no"
+    return metric.scope, "yes" if metric.adds_up else "no"
 
 
 def _words(metric: Metric) -> str:
@@ -239,7 +217,7 @@ def _sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _attributes(documented: type) -> dict[str, str]:
+def attributes(documented: type) -> dict[str, str]:
     """The section ``Attributes:`` of a class's docstring."""
     _, _, section = inspect.cleandoc(documented.__doc__ or "").partition("Attributes:\n")
     found = re.findall(r"^    (\w+): (.+(?:\n {8}.+)*)", section, re.MULTILINE)

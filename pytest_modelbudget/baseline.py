@@ -119,7 +119,6 @@ def _from_plain(plain: Any, shown: str) -> Recorded:
 def _profile(plain: Any, model: str, case: str, counter: str) -> Profile:
     _check_keys(plain, {"layers", "mode", "totals"})
     totals = plain["totals"]
-    _check_keys(totals, set(METRICS))
     if plain["mode"] not in ("eval", "train"):
         raise ValueError(f'the mode of the case "{case}" is neither eval nor train')
     layers = layers_from_plain(plain["layers"])
@@ -128,7 +127,10 @@ def _profile(plain: Any, model: str, case: str, counter: str) -> Profile:
     for key, total in totals.items():
         if type(total) is not int or total < 0:
             raise ValueError(f'{key} of the case "{case}" cannot be {json.dumps(total)}')
-    profile = Profile(layers, totals["peak_memory"], model, case, counter, plain["mode"])
+    # A metric that is not there was not known to the version that recorded; one that is unknown is newer than this one.
+    apart = {key: totals[key] for key, metric in METRICS.items() if key in totals and not metric.adds_up}
+    unknown = tuple(key for key in METRICS if key not in totals)
+    profile = Profile(layers, model, case, counter, plain["mode"], unknown=unknown, **apart)
     for key, total in profile.totals().items():
         # Git can merge two recordings line by line into one that nobody recorded.
         if total != totals[key]:

@@ -167,7 +167,7 @@ def _check_limits(
 ) -> Iterator[Check]:
     for metric, limit in limits.items():
         measured: int = getattr(profile, metric)
-        recorded: int | None = None if baseline is None else getattr(baseline, metric)
+        recorded = _recorded(baseline, metric)
         places = limit.places or {}
         if limit.max is not None:
             yield Check(metric, "max", limit.max, measured, layer, recorded, places.get("max"))
@@ -180,7 +180,17 @@ def _check_limits(
             yield Check(metric, "growth", most, measured, layer, grown_from, places.get("growth"), told)
 
 
+def _recorded(baseline: Profile | None, metric: str) -> int | None:
+    """What a metric was; None where it was not recorded."""
+    if baseline is None or metric in baseline.unknown:
+        return None
+    value: int = getattr(baseline, metric)
+    return value
+
+
 def _without_baseline(limits: Limits, baseline: Profile | None, prefix: str) -> list[str]:
-    if baseline is not None:
-        return []
-    return [f"{prefix}{metric}" for metric, limit in limits.items() if limit.growth is not None]
+    return [
+        f"{prefix}{metric}"
+        for metric, limit in limits.items()
+        if limit.growth is not None and _recorded(baseline, metric) is None
+    ]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from operator import attrgetter
 
+from pytest_modelbudget.metrics import ADDITIVE, CASE_METRICS
 from pytest_modelbudget.profile import Layer
 
 # What PyTorch's modules print first and without a name, by type.
@@ -33,6 +35,9 @@ _LEFT_OUT = {
 _PART = re.compile(r"(?:\([^()]*\)|\[[^\[\]]*\]|[^,(\[])+")
 _NAMED = re.compile(r"([A-Za-z_]\w*)\s*=\s*(.*)", re.DOTALL)
 _LONGEST = 60
+
+_costs = attrgetter(*ADDITIVE)
+_forward_costs = attrgetter(*(key for key in ADDITIVE if key in CASE_METRICS))
 
 
 def causes(before: Layer, after: Layer) -> list[str]:
@@ -139,14 +144,6 @@ def _trained(layer: Layer) -> str:
     if layer.trainable_params == layer.params:
         return "all"
     return "some" if layer.trainable_params else "none"
-
-
-def _forward_costs(layer: Layer) -> tuple[int, int]:
-    return layer.macs, layer.activations
-
-
-def _costs(layer: Layer) -> tuple[int, ...]:
-    return layer.params, layer.trainable_params, layer.size, layer.macs, layer.activations
 
 
 def _clip(text: str) -> str:

@@ -15,10 +15,7 @@ from pytest_modelbudget.git import Git
 from pytest_modelbudget.limit import Limits
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.revision import Case, Described, Found, Revision
-from pytest_modelbudget.settings import Settings
-
-DEFAULT_FOLDER = "budgets"
-"""Where the profiles of tests are recorded that belong to no pyproject.toml with settings."""
+from pytest_modelbudget.settings import DEFAULT_FOLDER, Settings
 
 
 class Comparison:

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from operator import attrgetter, sub
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_modelbudget.causes import causes, is_input_alone
 from pytest_modelbudget.collector import without_collecting
 from pytest_modelbudget.matching import Node, Pair, match
+from pytest_modelbudget.metrics import ADDITIVE, FIRST_LIMITS, METRICS
 from pytest_modelbudget.profile import Layer, Profile
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 
-ADDITIVE = ("params", "trainable_params", "size", "macs", "activations")
-"""The metrics of which a profile's total is the sum of its layers'; ``flops`` is twice ``macs``."""
-
-_RANKING = ("params", "macs", "size")
 # So many layers that changed for one and the same reason are one row.
 _MANY = 3
 _NUMBERS = re.compile(r"\d+")
@@ -59,8 +56,9 @@ class Row:
         return (self.before if self.after is None else self.after) or ""
 
     def delta(self, metric: str) -> int:
-        """How much more of an additive metric, or of ``flops``, the second profile has."""
-        return 2 * self.deltas["macs"] if metric == "flops" else self.deltas[metric]
+        """How much more of a metric that adds up over layers the second profile has."""
+        half = METRICS[metric].twice
+        return 2 * self.deltas[half] if half else self.deltas[metric]
 
 
 @dataclass(frozen=True)
@@ -68,9 +66,9 @@ class Diff:
     """What changed between two profiles.
 
     Attributes:
-        before: metric to total of the first profile.
+        before: metric to total of the first profile, of those that both have.
         after: that of the second.
-        rows: the changes, dearest first; for each additive metric they add up to the difference of the totals.
+        rows: the changes, largest first; for each additive metric they add up to the difference of the totals.
         unchanged: how many layers did not change.
         notes: what differs in how the two were measured.
     """
@@ -86,11 +84,11 @@ class Diff:
         return bool(self.rows) or self.before != self.after
 
     def delta(self, metric: str) -> int:
-        """How much more of a metric the second profile has."""
-        return self.after[metric] - self.before[metric]
+        """How much more of a metric the second profile has; nothing of one that is not known of both."""
+        return self.after.get(metric, 0) - self.before.get(metric, 0)
 
     def ranked(self, metric: str) -> tuple[Row, ...]:
-        """The rows, those first that changed most of an additive metric, or of ``flops``."""
+        """The rows, those first that changed most of a metric that adds up over layers."""
         return tuple(sorted(self.rows, key=lambda row: -abs(row.delta(metric))))
 
     def __str__(self) -> str:
@@ -107,6 +105,11 @@ def diff(before: Profile, after: Profile) -> Diff:
 
 
 def _diff(before: Profile, after: Profile) -> Diff:
+    old, new = before.totals(), after.totals()
+    # What an older version did not record cannot have changed.
+    apart = old.keys() ^ new.keys()
+    before, after = (_without(profile, apart) for profile in (before, after))
+    old, new = before.totals(), after.totals()
     matching = match(before, after)
     rows: list[Row] = []
     unchanged = 0
@@ -116,10 +119,18 @@ def _diff(before: Profile, after: Profile) -> Diff:
         unchanged += row is None
     rows += (_row_of_subtree("removed", node) for node in matching.removed)
     rows += (_row_of_subtree("added", node) for node in matching.added)
-    old, new = before.totals(), after.totals()
     most = {key: max(old[key], new[key]) for key in old}
     ranked = sorted(_folded(rows), key=lambda row: _rank(row, most), reverse=True)
     return Diff(old, new, tuple(ranked), unchanged, tuple(_notes(before, after)))
+
+
+def _without(profile: Profile, metrics: Set[str]) -> Profile:
+    """A profile as if these metrics had not been measured."""
+    if not metrics:
+        return profile
+    nothing: dict[str, Any] = {key: 0 for key in metrics if key in ADDITIVE}
+    layers = {name: replace(layer, **nothing) for name, layer in profile.layers.items()} if nothing else profile.layers
+    return replace(profile, layers=layers, unknown=(*profile.unknown, *(metrics - set(profile.unknown))))
 
 
 def _row_of_pair(pair: Pair) -> Row | None:
@@ -191,10 +202,10 @@ def _difference(before: Iterable[Layer], after: Iterable[Layer]) -> dict[str, in
 
 
 def _rank(row: Row, most: Mapping[str, int]) -> tuple[float, ...]:
-    """How dear a change is: its largest share of a total; of equals by what is ranked by last."""
-    shares = {key: abs(delta) / (most[key] or 1) for key, delta in row.deltas.items()}
-    dearest = max(shares[key] for key in _RANKING)
-    return (dearest, shares["trainable_params"], shares["activations"], row.kind == "changed")
+    """How much a change matters: its largest share of a total that is limited first; of equals, of the others."""
+    shares = {key: abs(delta) / (most.get(key) or 1) for key, delta in row.deltas.items()}
+    largest = max(share for key, share in shares.items() if key in FIRST_LIMITS)
+    return (largest, *(share for key, share in shares.items() if key not in FIRST_LIMITS), row.kind == "changed")
 
 
 def _notes(before: Profile, after: Profile) -> list[str]:

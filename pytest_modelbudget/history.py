@@ -19,6 +19,7 @@ from pytest_modelbudget.errors import BaselineError, SettingsError
 from pytest_modelbudget.git import Change, Git, in_folder
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.pyproject import parse
+from pytest_modelbudget.settings import DEFAULT_FOLDER
 
 Totals = Mapping[str, int]
 """Metric to value."""
@@ -186,7 +187,7 @@ def _baseline_folder(data: bytes) -> str:
             settings = parse(data, Path("pyproject.toml"), "pyproject.toml")
             if settings is not None:
                 return settings.baseline
-    return "budgets"
+    return DEFAULT_FOLDER
 
 
 def _read(git: Git, paths: Mapping[str, str]) -> dict[str, dict[str, Any]]:

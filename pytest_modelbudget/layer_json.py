@@ -89,9 +89,9 @@ def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
         if not isinstance(row, dict) or "name" not in row or "type" not in row:
             raise ValueError(f"layer {number} has no name or no type")
         for key, value in row.items():
-            kind = _KINDS.get(key)
+            kind = _KINDS.get(key, int)
             if type(value) is not kind:
-                wrong = "unknown key" if kind is None else f"it cannot be {_encode(value)}"
+                wrong = f"it cannot be {_encode(value)}" if key in _KINDS else "unknown key"
                 raise ValueError(f"layer {number}: {key}: {wrong}")
             if kind is list:
                 if not _ITEMS[key].issuperset(map(type, value)):
@@ -104,6 +104,10 @@ def layers_from_plain(rows: Iterable[Any]) -> dict[str, Layer]:
         # What Layer(**row) does, in a third of the time: a file may hold 100,000.
         layer.__dict__.update(_EMPTY)
         layer.__dict__.update(row)
+        if len(layer.__dict__) != len(_EMPTY):
+            # A number under another key is a metric that a newer version knows, and of no use here.
+            for key in row.keys() - _KINDS.keys():
+                del layer.__dict__[key]
     return layers
 
 

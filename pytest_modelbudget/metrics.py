@@ -1,12 +1,18 @@
-"""The metrics that can be measured and limited: their keys, units and scope."""
+"""The metrics: each one is a field here, with what everybody else has to know of it.
+
+A new metric is a field of `Costs` and the code that measures it. Settings, tables, JSON, recorded files, the page,
+diffs and the documentation are made from the fields.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal, get_type_hints
 
 Scope = Literal["model", "case"]
+
+COUNTERS: tuple[str, ...] = ("aten", "thop", "ptflops", "fvcore")
 
 
 @dataclass(frozen=True)
@@ -14,18 +20,26 @@ class Metric:
     """One exact, non-negative integer that a profile carries.
 
     Attributes:
-        key: name in settings, profiles and reports.
         unit: what is counted: ``"params"``, ``"MACs"``, ``"FLOPs"``, ``"elements"`` or ``"bytes"``.
         scope: ``"model"`` when it is the same for every input, else ``"case"``.
+        meaning: what it is, in a sentence.
         words: unit words that a quantity of this metric may carry, in lower case.
-        per_layer: whether it has a meaning for one layer.
+        adds_up: whether the layers' own values add up to the profile's; else it has no meaning for one layer.
+        is_column: whether tables of layers have a column of it.
+        is_limited_first: whether the first limits of a model limit it; changes are ranked by these.
+        twice: the metric of which it is twice the value, where it is none of its own; else empty.
+        key: its name in settings, profiles and reports: that of its field.
     """
 
-    key: str
     unit: str
     scope: Scope
-    words: tuple[str, ...]
-    per_layer: bool = True
+    meaning: str
+    words: tuple[str, ...] = ()
+    adds_up: bool = True
+    is_column: bool = False
+    is_limited_first: bool = False
+    twice: str = ""
+    key: str = ""
 
     @property
     def in_bytes(self) -> bool:
@@ -33,17 +47,95 @@ class Metric:
         return self.unit == "bytes"
 
 
-METRICS: Mapping[str, Metric] = {
-    metric.key: metric
-    for metric in (
-        Metric("params", "params", "model", ("param", "params", "parameter", "parameters")),
-        Metric("trainable_params", "params", "model", ("param", "params", "parameter", "parameters")),
-        Metric("size", "bytes", "model", ()),
-        Metric("macs", "MACs", "case", ("mac", "macs")),
-        Metric("flops", "FLOPs", "case", ("flop", "flops")),
-        Metric("activations", "elements", "case", ("element", "elements", "activation", "activations")),
-        Metric("peak_memory", "bytes", "case", (), per_layer=False),
-    )
-}
+_PARAMS = ("param", "params", "parameter", "parameters")
 
-COUNTERS: tuple[str, ...] = ("aten", "thop", "ptflops", "fvcore")
+
+@dataclass(frozen=True, kw_only=True)
+class Costs:
+    """What a layer costs, without its children, or a whole model."""
+
+    params: Annotated[
+        int,
+        Metric(
+            "params",
+            "model",
+            "Elements of all parameters, each tensor once.",
+            _PARAMS,
+            is_column=True,
+            is_limited_first=True,
+        ),
+    ] = 0
+    trainable_params: Annotated[
+        int, Metric("params", "model", "Elements of the parameters with ``requires_grad``.", _PARAMS)
+    ] = 0
+    size: Annotated[
+        int,
+        Metric(
+            "bytes",
+            "model",
+            "Bytes of parameters and persistent buffers, each storage once, at its own dtype.",
+            is_column=True,
+            is_limited_first=True,
+        ),
+    ] = 0
+    macs: Annotated[
+        int,
+        Metric(
+            "MACs",
+            "case",
+            "Multiply-accumulates of convolutions, matrix products, attention and recurrent cells in one forward pass.",
+            ("mac", "macs"),
+            is_column=True,
+            is_limited_first=True,
+        ),
+    ] = 0
+    activations: Annotated[
+        int,
+        Metric(
+            "elements",
+            "case",
+            "Elements written by the operations that `macs` counts.",
+            ("element", "elements", "activation", "activations"),
+            is_column=True,
+        ),
+    ] = 0
+    peak_memory: Annotated[
+        int,
+        Metric(
+            "bytes",
+            "case",
+            "Most bytes alive at one moment: weights, inputs, activations, temporaries.",
+            adds_up=False,
+            is_limited_first=True,
+        ),
+    ] = 0
+
+    @property
+    def flops(self) -> int:
+        """FLOPs, two for each multiply-accumulate."""
+        return 2 * self.macs
+
+
+_FLOPS = Metric(
+    "FLOPs", "case", "FLOPs, two for each multiply-accumulate.", ("flop", "flops"), twice="macs", key="flops"
+)
+
+
+def _metrics() -> dict[str, Metric]:
+    found: dict[str, Metric] = {}
+    for key, hint in get_type_hints(Costs, include_extras=True).items():
+        found[key] = replace(hint.__metadata__[0], key=key)
+        if key == _FLOPS.twice:
+            found[_FLOPS.key] = _FLOPS
+    return found
+
+
+METRICS: Mapping[str, Metric] = _metrics()
+
+ADDITIVE = tuple(key for key, metric in METRICS.items() if metric.adds_up and not metric.twice)
+"""Those of which a profile's total is the sum of its layers', and which no other is twice."""
+
+CASE_METRICS = tuple(key for key, metric in METRICS.items() if metric.scope == "case")
+LAYER_METRICS = tuple(key for key, metric in METRICS.items() if metric.adds_up)
+COLUMNS = tuple(key for key, metric in METRICS.items() if metric.is_column)
+FIRST_LIMITS = tuple(key for key, metric in METRICS.items() if metric.is_limited_first)

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from pytest_modelbudget.decode import decode
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.settings import Settings
 from pytest_modelbudget.wording import shown as in_words
@@ -46,9 +47,6 @@ def parse(data: bytes, file: Path, shown: str) -> Settings | None:
         raise SettingsError(f"{shown}: [tool] must be a table, not {in_words(tool)}")
     if "modelbudget" not in tool:
         return None
-    # cattrs takes long to import, and most runs of pytest have no use for it.
-    from pytest_modelbudget.decode import decode
-
     return decode(tool["modelbudget"], text, file, shown)
 
 

@@ -16,7 +16,7 @@ from pytest_modelbudget.git import Git, in_folder
 from pytest_modelbudget.other_tree import Wanted, measure_tree
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.pyproject import parse
-from pytest_modelbudget.settings import ModelSettings, Settings
+from pytest_modelbudget.settings import DEFAULT_FOLDER, ModelSettings, Settings
 
 Case = tuple[str, str]
 """A model and one of its cases, by name."""
@@ -211,7 +211,7 @@ class Revision:
     def _baseline(self) -> str:
         """The folder of the recorded profiles, from that of the pyproject.toml."""
         described = self._then or self._today
-        return "budgets" if described is None else described.settings.baseline
+        return DEFAULT_FOLDER if described is None else described.settings.baseline
 
     @property
     def _folder(self) -> str | None:

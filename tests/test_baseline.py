@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.baseline import Baseline, Recorded, file_name, from_bytes, to_text
+from pytest_modelbudget.budget import check
 from pytest_modelbudget.errors import BaselineError
+from pytest_modelbudget.limit import Growth, Limit
 from tests.test_profile import LAYERS
 
 NET = Profile(
@@ -93,7 +96,7 @@ def test_its_objects_have_sorted_keys() -> None:
 
 @given(st.lists(LAYERS, max_size=4, unique_by=lambda layer: layer.name), st.text(), st.text())
 def test_what_is_written_is_read(layers: list[Layer], model: str, case: str) -> None:
-    profile = Profile({layer.name: layer for layer in layers}, 7, model, case)
+    profile = Profile({layer.name: layer for layer in layers}, model, case, peak_memory=7)
     text = to_text(Recorded(model, "aten", {case: profile}))
     read = from_bytes(text.encode(errors="backslashreplace"), "x.json")
     assert read == Recorded(model, "aten", {case: as_recorded(profile)})
@@ -182,6 +185,25 @@ def test_a_long_name_is_cut_and_still_its_own() -> None:
 # -- what is refused
 
 
+def test_a_metric_that_an_older_version_did_not_record_is_unknown_and_not_compared() -> None:
+    text = re.sub(r'( *"activations": \d+,\n)|("activations": \d+, )', "", TEXT)
+    recorded = from_bytes(text.encode(), "b.json").cases["default"]
+
+    assert "activations" not in recorded.totals()
+    assert not recorded.diff(NET)
+    limits = {"activations": Limit(growth=Growth(absolute=0)), "macs": Limit(growth=Growth(absolute=0))}
+    verdict = check(NET, limits, {"fc": limits}, recorded)
+    assert verdict.new == ("activations", "fc activations")
+    assert [(each.metric, each.layer) for each in verdict.checks] == [("macs", None), ("macs", "fc")]
+
+
+def test_a_metric_that_a_newer_version_recorded_is_ignored() -> None:
+    text = TEXT.replace('"macs": 24,', '"macs": 24, "watts": 5,')
+
+    assert text.count("watts") == 2
+    assert from_bytes(text.encode(), "b.json") == from_bytes(TEXT.encode(), "b.json")
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
@@ -197,7 +219,7 @@ def test_a_long_name_is_cut_and_still_its_own() -> None:
         (TEXT.replace('"mode": "eval"', '"mode": "fast"').encode(), "is neither eval nor train"),
         (TEXT.replace('"macs": 24,\n', '"macs": 25,\n').encode(), "add up to 24 macs, and not to 25"),
         (TEXT.replace('"params": 12, ', '"params": "12", ').encode(), r"layer 2: params: it cannot be"),
-        (TEXT.replace('"calls": 1, "input', '"call": 1, "input').encode(), "layer 1: call: unknown key"),
+        (TEXT.replace('"calls": 1, "input', '"call": [1], "input').encode(), "layer 1: call: unknown key"),
         (TEXT.replace("[2, 4]", "[2, [4]]").encode(), "b.json is broken: "),
         (TEXT.replace("[2, 4]", '[2, "4"]').encode(), "input_shape: it cannot be"),
         (TEXT.replace("[2, 4]", "[true, 4]").encode(), r"layer 1: input_shape: it cannot be \[true, 4\]"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
 from pytest_modelbudget.causes import causes
-from pytest_modelbudget.diff import ADDITIVE, Diff, Row
+from pytest_modelbudget.diff import Diff, Row
+from pytest_modelbudget.metrics import ADDITIVE
 from pytest_modelbudget.report.changes import changes, names_text
 from pytest_modelbudget.report.table import to_text
 
@@ -285,6 +286,7 @@ COUNTS = st.integers(0, 4)
 def trees(draw: st.DrawFn, depth: int = 3) -> list[Layer]:
     """The layers below one module, their names relative to it."""
     layers = []
+    costs = st.fixed_dictionaries(dict.fromkeys(ADDITIVE, COUNTS))
     for name in draw(st.lists(NAMES, max_size=4, unique=True)):
         layers.append(
             Layer(
@@ -293,13 +295,8 @@ def trees(draw: st.DrawFn, depth: int = 3) -> list[Layer]:
                 draw(st.sampled_from(["", "in_features=2, out_features=3", CONV])),
                 draw(COUNTS),
                 draw(st.sampled_from([None, (1, 2), (3, 4)])),
-                None,
-                draw(COUNTS),
-                draw(COUNTS),
-                draw(COUNTS),
-                draw(COUNTS),
-                draw(COUNTS),
                 dtypes=draw(st.sampled_from([(), ("float32",)])),
+                **cast("Any", draw(costs)),
             )
         )
         if depth:
@@ -307,7 +304,7 @@ def trees(draw: st.DrawFn, depth: int = 3) -> list[Layer]:
     return layers
 
 
-PROFILES = trees().map(lambda layers: Profile({each.name: each for each in [Layer("", "Net"), *layers]}, 0))
+PROFILES = trees().map(lambda layers: Profile({each.name: each for each in [Layer("", "Net"), *layers]}, peak_memory=0))
 
 
 @st.composite

@@ -13,12 +13,11 @@ from hypothesis import given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from pytest_modelbudget import schema
 from pytest_modelbudget.decode import decode
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.inputs import Made, Positional, TensorSpec
 from pytest_modelbudget.limit import Growth, Limit, Place, parse_limit
-from pytest_modelbudget.metrics import COUNTERS, METRICS
+from pytest_modelbudget.metrics import CASE_METRICS, COUNTERS, LAYER_METRICS, METRICS
 from pytest_modelbudget.pyproject import load, parse
 from pytest_modelbudget.settings import ModelSettings, Settings
 
@@ -207,13 +206,18 @@ def test_a_model_may_have_any_name_that_an_id_can_hold(name: str) -> None:
     assert list(read(f'[tool.modelbudget.models."{name}"]\nfactory = "a:b"\ninputs = []\n').models) == [name]
 
 
-def test_the_schema_knows_every_metric() -> None:
-    def keys(cl: type) -> set[str]:
-        return set(cl.__dataclass_fields__) & set(METRICS)  # type: ignore[attr-defined]
-
-    assert keys(schema.Limits) == keys(schema.Model) == set(METRICS)
-    assert keys(schema.Case) == {key for key, metric in METRICS.items() if metric.scope == "case"}
-    assert keys(schema.Layer) == {key for key, metric in METRICS.items() if metric.per_layer}
+@pytest.mark.parametrize("key", METRICS)
+def test_each_table_takes_the_metrics_that_have_a_meaning_there(key: str) -> None:
+    for table, metrics in (
+        ("[tool.modelbudget.limits]\n", list(METRICS)),
+        (MODEL, list(METRICS)),
+        (MODEL + "[tool.modelbudget.models.alexnet.cases.hd]\ninputs = [1]\n", CASE_METRICS),
+        (MODEL + '[tool.modelbudget.models.alexnet.layers."*"]\n', LAYER_METRICS),
+    ):
+        if key in metrics:
+            assert read(f"{table}{key} = 5\n")
+        else:
+            assert len(complaints(f"{table}{key} = 5\n")) == 1
 
 
 # Limits

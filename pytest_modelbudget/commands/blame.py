@@ -40,7 +40,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Show it."""
-    if not METRICS[options.metric].per_layer:
+    if not METRICS[options.metric].adds_up:
         raise SettingsError(f"{options.metric} belongs to the whole model, and to no layer; choose another metric")
     project = find_project()
     git = project.git()

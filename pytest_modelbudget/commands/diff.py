@@ -21,6 +21,7 @@ from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.report.changes import changes
 from pytest_modelbudget.revision import Case, Found, Revision
 from pytest_modelbudget.session import case_id
+from pytest_modelbudget.settings import DEFAULT_FOLDER
 from pytest_modelbudget.units import format_quantity
 
 _TOLD = ("params", "size", "macs")
@@ -166,7 +167,7 @@ def _working_tree(project: Project, cases: Sequence[Case]) -> _Side:
 
 
 def _baseline(project: Project) -> Baseline:
-    folder = "budgets" if project.settings is None else project.settings.baseline
+    folder = DEFAULT_FOLDER if project.settings is None else project.settings.baseline
     return Baseline(project.folder / folder, folder)
 
 

@@ -10,7 +10,7 @@ from pytest_modelbudget.commands.common import add_command, headroom, say
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.headroom import DEFAULT, limit_for
 from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.metrics import FIRST_LIMITS, METRICS
 from pytest_modelbudget.profile import Profile
 from pytest_modelbudget.pyproject import load
 from pytest_modelbudget.toml_edit import TomlFile, value_of
@@ -21,8 +21,6 @@ _EXAMPLES = """\
   modelbudget init mypackage.models:small mypackage.models:large --inputs 1,3,64,64 --headroom 2%
   modelbudget init mypackage.models:build --name gpt --inputs \\
       '{ input_ids = { shape = [1, 128], dtype = "int64", high = 50257 } }'"""
-
-_LIMITED = ("params", "size", "macs", "peak_memory")
 
 
 def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -60,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         entry = document.table("tool", "modelbudget", "models", model.name)
         entry["factory"] = factory
         entry["inputs"] = value_of(subject.inputs_text(options.inputs))
-        for key in _LIMITED:
+        for key in FIRST_LIMITS:
             entry[key] = limit_for(getattr(profile, key), options.headroom, METRICS[key])
         say(_written(model.name, profile))
     document.save()
@@ -69,5 +67,5 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _written(name: str, profile: Profile) -> str:
-    told = ", ".join(f"{key} {getattr(profile, key):,}" for key in _LIMITED)
+    told = ", ".join(f"{key} {getattr(profile, key):,}" for key in FIRST_LIMITS)
     return f"wrote [tool.modelbudget.models.{key_text(name)}]; measured: {told}"

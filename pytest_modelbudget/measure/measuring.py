@@ -181,7 +181,7 @@ def _profile(
             if row.calls or row.macs or row.uncounted or attribution.is_first(name)
         }
         return Profile(
-            layers=layers,
+            layers,
             peak_memory=memory.peak,
             mode=mode,
             run="abstract" if abstract else "real",

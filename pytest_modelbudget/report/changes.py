@@ -9,8 +9,8 @@ from fractions import Fraction
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pytest_modelbudget.diff import ADDITIVE, Diff, Row
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.diff import Diff, Row
+from pytest_modelbudget.metrics import ADDITIVE, LAYER_METRICS, METRICS
 from pytest_modelbudget.report.table import plain_table
 from pytest_modelbudget.report.words import percent
 
@@ -97,11 +97,11 @@ def change_text(row: Row) -> Text:
 def columns_of(diff: Diff, first: Sequence[str]) -> list[str]:
     """The metrics to show: those asked for, parameters and MACs where they changed, and what else shows a change."""
     rows = diff.rows
-    columns = list(dict.fromkeys(key for key in first if key in ADDITIVE or key == "flops"))
+    columns = list(dict.fromkeys(key for key in first if key in LAYER_METRICS))
     for key in ("params", "macs"):
         if key not in columns and any(row.delta(key) for row in rows) and not (key == "macs" and "flops" in columns):
             columns.append(key)
-    for key in ("size", "trainable_params", "activations"):
+    for key in ADDITIVE:
         hidden = [row for row in rows if not any(row.delta(column) for column in columns)]
         if key not in columns and any(row.delta(key) for row in hidden):
             columns.append(key)
@@ -110,10 +110,13 @@ def columns_of(diff: Diff, first: Sequence[str]) -> list[str]:
 
 def _others(diff: Diff, metrics: Sequence[str]) -> list[Text]:
     """A line of the totals that changed and have no column."""
-    told = {*metrics, "flops"}
-    if "params" in metrics and diff.delta("params") == diff.delta("trainable_params"):
-        told.add("trainable_params")
-    others = [change_of(diff, key) for key in METRICS if key not in told and diff.delta(key)]
+    # Of one unit and by as much: the same elements.
+    shown = {(METRICS[key].unit, diff.delta(key)) for key in metrics}
+    others = [
+        change_of(diff, key)
+        for key, metric in METRICS.items()
+        if key not in metrics and not metric.twice and diff.delta(key) and (metric.unit, diff.delta(key)) not in shown
+    ]
     return [Text(f"also {', '.join(others)}", style=_DIM)] if others else []
 
 

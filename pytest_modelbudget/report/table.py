@@ -10,13 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_modelbudget.causes import shape_text
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.metrics import COLUMNS, METRICS
 from pytest_modelbudget.profile import Layer, Profile
 from pytest_modelbudget.units import format_quantity
 
 _WIDEST_NAME = 40
 _NUMBERS = ("share", "measured", "limit", "used")
-_COLUMNS = ("params", "size", "macs", "activations")
 
 
 def to_text(renderable: RenderableType, width: int = 100, colour: bool = False) -> str:
@@ -58,7 +57,7 @@ def clipped(text: str, style: str = "") -> Text:
 def layer_table(profile: Profile, layers: Sequence[Layer] | None = None) -> Table:
     """A row a layer, with its own work and weights, and the totals of the whole profile."""
     layers = list(profile.layers.values()) if layers is None else layers
-    table = plain_table("layer", "type", "output", *_COLUMNS, names=map(layer_name, layers))
+    table = plain_table("layer", "type", "output", *COLUMNS, names=map(layer_name, layers))
     for layer in layers:
         table.add_row(
             Text(layer_name(layer)), clipped(layer.type), clipped(shape_text(layer.output_shape)), *_cells(layer)
@@ -84,7 +83,7 @@ def dearest(profile: Profile, metric: str, most: int | None) -> list[Layer]:
     Of ``peak_memory``, which a layer's parents reach too, the layers without children.
     """
     layers = list(profile.layers.values())
-    if not METRICS[metric].per_layer:
+    if not METRICS[metric].adds_up:
         parents = {layer.name.rpartition(".")[0] for layer in layers if layer.name}
         layers = [layer for layer in layers if layer.name not in parents]
     costly = [layer for layer in layers if getattr(layer, metric)]
@@ -104,4 +103,4 @@ def described(layer: Layer) -> str:
 
 
 def _cells(costs: Layer | Profile) -> list[str]:
-    return [format_quantity(getattr(costs, key), METRICS[key]) for key in _COLUMNS]
+    return [format_quantity(getattr(costs, key), METRICS[key]) for key in COLUMNS]

@@ -79,7 +79,7 @@ def failure(verdict: Verdict, see_all: str, verbosity: int = 0) -> RenderableTyp
 def _since(verdict: Verdict, metrics: Sequence[str], most: int | None) -> list[RenderableType]:
     """What changed since the baseline."""
     assert verdict.diff is not None
-    first = [key for key in dict.fromkeys(metrics) if METRICS[key].per_layer]
+    first = [key for key in dict.fromkeys(metrics) if METRICS[key].adds_up]
     return [Text(f"What changed since {verdict.since}:"), _indented(changes(verdict.diff, first, most))]
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS
 
 NAMES = st.sampled_from(
     ["net", "resnet", "a b", "x.y", "größe", "*", "a'b", "名", '"', "0", "a#b", "a=b", "100%", "../up"]
 )
-PER_LAYER = [key for key, metric in METRICS.items() if metric.per_layer]
-OF_A_CASE = [key for key, metric in METRICS.items() if metric.scope == "case"]
+PER_LAYER = list(LAYER_METRICS)
+OF_A_CASE = list(CASE_METRICS)
 
 
 @st.composite

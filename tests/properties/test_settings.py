@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from pytest_modelbudget import schema
+from pytest_modelbudget.decode import Source
+from pytest_modelbudget.decode import read as read_table
 from pytest_modelbudget.errors import SettingsError
 from pytest_modelbudget.pyproject import parse
 from pytest_modelbudget.settings import DEFAULT_CASE, Settings
@@ -72,12 +73,12 @@ def test_a_table_that_is_nearly_right_is_read_or_refused_at_the_line_and_key(
         assert 1 <= int(found[1]) <= len(lines)
     # Of two mistakes in a limit the first one in the text is told.
     table = tomllib.loads(text_of(lines))["tool"]["modelbudget"]
-    try:
-        schema.read(table)
-    except schema.Mistakes as mistakes:
+    source = Source("", "")
+    read_table(table, source, Path())
+    if source.mistakes:
         # Where each mistake leads is a part that is written, or lacks only its last key; its line is that of the part.
         expected = set()
-        for mistake in mistakes.mistakes:
+        for mistake in source.mistakes:
             keys = existing(table, mistake.path)
             assert len(mistake.path) - len(keys) <= 1 or isinstance(mistake.path[len(keys)], int)
             expected.add(line_of(lines, (*ROOT, *keys)))

@@ -53,12 +53,9 @@ class Attribution:
         for module in self.modules.values():
             module.__dict__.pop("forward", None)
 
-    def has_uncalled(self) -> bool:
-        """Whether the forward of a module did not run that holds no tensors; another may have run in its place."""
-        return any(
-            all(self.rows[name].calls == 0 for name in names) and _can_run_unseen(self.modules[names[0]])
-            for names in self._names.values()
-        )
+    def may_run_unseen(self) -> bool:
+        """Whether there are modules without tensors, so that no operation tells which of two like them ran."""
+        return any(map(_can_run_unseen, self.modules.values()))
 
     def is_first(self, name: str) -> bool:
         """Whether ``name`` is the first of its module's names."""
@@ -66,9 +63,13 @@ class Attribution:
 
 
 def _can_run_unseen(module: nn.Module) -> bool:
-    """Whether a module has a forward of its own, and no tensor that would tell of its run."""
+    """Whether a module has a forward that is not PyTorch's, and no tensor that would tell of its run."""
+    if module._parameters or type(module).__module__.startswith("torch.nn."):
+        return False
     home = getattr(type(module).forward, "__module__", None) or ""
-    return not home.startswith("torch.") and next(module.parameters(), None) is next(module.buffers(), None) is None
+    if home.startswith("torch."):
+        return False
+    return next(module.parameters(), None) is None and next(module.buffers(), None) is None
 
 
 def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> None:

@@ -102,15 +102,13 @@ def _run(
         MeasurementError: the model cannot be built, or its forward pass cannot be kept from its own tensors.
     """
 
-    def once(*, watch_calls: bool = False) -> tuple[Recorder, Profile | MeasurementError]:
+    def once() -> tuple[Recorder, Profile | MeasurementError]:
         recorder = Recorder(abstract=abstract, patient=patient)
         with undisturbed():
             model = subject.abstract if abstract else subject.real
-            watch = recorder.originals.calls_refused() if watch_calls else nullcontext()
             result: Profile | MeasurementError
             try:
-                with watch:
-                    result = _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
+                result = _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
             except MeasurementError as error:
                 result = error
         if recorder.originals.outside is not None:
@@ -123,8 +121,6 @@ def _run(
     in_place = subject.runs_in_place
     if not in_place:
         recorder, result = once()
-        if recorder.originals.used is None and recorder.originals.may_be_unseen:
-            recorder, result = once(watch_calls=True)
         if recorder.originals.used is None:
             return recorder, result
         recorder.originals.put_back()
@@ -159,8 +155,10 @@ def _profile(
         weights = weigh(attribution.modules)
         memory.allocate(sum(own.packed for own in weights.values()))
         attribution.watch(recorder)
+        unseen = not in_place and attribution.may_run_unseen()
+        calls = recorder.originals.calls_refused() if unseen else nullcontext()
         try:
-            with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder:
+            with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder, calls:
                 out = copied(*args, **kwargs)
         except (Exception, SystemExit) as error:
             text = str(error).strip().partition("\n")[0]
@@ -172,7 +170,6 @@ def _profile(
         finally:
             attribution.unwatch()
         del out
-        recorder.originals.may_be_unseen = attribution.has_uncalled()
         if operations is not None:
             operations.update((name, row.operations) for name, row in attribution.rows.items() if row.operations)
         layers = {

@@ -52,7 +52,6 @@ class Originals:
         copies: the modules of its copy, by id.
         used: where the copy's forward pass used one of them, or None. A model may have caught the error.
         outside: where it writes to a module that is no part of the model, or None.
-        may_be_unseen: whether modules of it may have run that hold no tensors, so that no operation tells.
     """
 
     def __init__(self) -> None:
@@ -61,7 +60,6 @@ class Originals:
         self.copies: set[int] = set()
         self.outside: str | None = None
         self._harmless: dict[int, torch.Tensor] = {}
-        self.may_be_unseen = False
         self.used: OriginalUsedError | None = None
         self._before: list[tuple[Any, Any]] = []
 

@@ -64,6 +64,24 @@ def loop():
     model.itself = model
     return model
 
+OUTSIDE = torch.nn.BatchNorm1d(4)
+
+class Reaching(Perceptron):
+    def forward(self, x):
+        OUTSIDE.num_batches_tracked.add_(1)
+        return x
+
+HELD = dict()
+
+class Holding(Perceptron):
+    def __init__(self):
+        super().__init__()
+        self.scale = torch.nn.Parameter(torch.ones(4))
+        HELD["scale"] = self.scale
+
+    def forward(self, x):
+        return x * HELD["scale"]
+
 def prints():
     print("NOISE")
     return Perceptron()
@@ -222,6 +240,8 @@ FAULTS = {
     "the forward pass allocates too much": Fault("Allocating", own_process=True),
     "the forward pass never returns to its start": Fault("Recursive", own_process=True),
     "the model holds itself among its modules": Fault("loop"),
+    "the model changes a module that is no part of it": Fault("Reaching"),
+    "the model uses its own tensors by way of a global name": Fault("Holding"),
     "the factory prints": Fault("prints"),
     "the factory changes the current folder": Fault("folder"),
     "the factory changes the default dtype": Fault("dtype"),

@@ -88,7 +88,7 @@ def main() -> None:
     parser.add_argument("--mode", choices=("eval", "train"), default="eval")
     parser.add_argument("--json", type=Path, help="write a row a model, as JSON lines, as they come")
     parser.add_argument("--jobs", type=int, default=2, help="zoos at a time")
-    parser.add_argument("--seconds", type=int, default=60, help="time limit of one model")
+    parser.add_argument("--seconds", type=int, default=30, help="time limit of one model")
     parser.add_argument("--memory", type=float, default=8, help="memory limit of a worker, in GB")
     parser.add_argument("--real", type=float, default=2, help="most weights of a run on real tensors, in GB")
     parser.add_argument("--macs", type=float, default=20, help="most MACs of a run on real tensors, in billions")

@@ -178,7 +178,8 @@ def _accepted(attempts: Iterable[Attempt], mode: str, largest: int) -> Attempt:
     """The first attempt that works without this package; on the meta device where the weights are too large.
 
     Raises:
-        _OwnError: none does.
+        _OwnError: it does not.
+        UnknownError: none of several does.
     """
     bare = _Bare(mode, largest)
     errors = []
@@ -192,6 +193,8 @@ def _accepted(attempts: Iterable[Attempt], mode: str, largest: int) -> Attempt:
         raise
     except Exception as error:
         errors.append(error)
+    if len(errors) > 1:
+        raise UnknownError(f"none of {len(errors)} ways to build and call it works; the first: {_one_line(errors[0])}")
     raise _OwnError(_one_line(errors[0]))
 
 

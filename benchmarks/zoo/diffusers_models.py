@@ -38,7 +38,7 @@ def _attempts(cls: Any) -> Callable[[], Iterator[Attempt]]:
             raise UnknownError(f"nothing is known to give for {', '.join(missing)}")
         if "args" in inspect.signature(cls.forward).parameters or len(inspect.signature(cls.forward).parameters) < 2:
             raise UnknownError("it is a part of another model, and is not called")
-        for heads in (2, 4, None):
+        for heads in (2, 4):
             arguments = _small(parameters, heads)
 
             def build(arguments: dict[str, Any] = arguments) -> nn.Module:
@@ -56,20 +56,20 @@ def _attempts(cls: Any) -> Callable[[], Iterator[Attempt]]:
     return attempts
 
 
-def _small(parameters: Any, heads: int | None) -> dict[str, Any]:
+def _small(parameters: Any, heads: int) -> dict[str, Any]:
     """The arguments that make a model small: two layers, fewer heads, narrow blocks."""
     small: dict[str, Any] = {}
     for name, parameter in parameters.items():
         value = parameter.default
-        if heads and "block_out_channels" in name and isinstance(value, list | tuple):
+        if "block_out_channels" in name and isinstance(value, list | tuple):
             small[name] = type(value)(each // 4 if each % 128 == 0 else each for each in value)
         if isinstance(value, bool) or not isinstance(value, int):
             continue
         if value > 2 and any(name.endswith(word) for word in _LAYERS):
             small[name] = 2
-        elif heads and name in ("num_attention_heads", "n_heads") and value > heads:
+        elif name in ("num_attention_heads", "n_heads") and value > heads:
             small[name] = heads
-        elif heads and name in ("num_key_value_heads", "n_kv_heads") and value > 1:
+        elif name in ("num_key_value_heads", "n_kv_heads") and value > 1:
             small[name] = heads // 2
     return small
 

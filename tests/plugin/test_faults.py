@@ -64,6 +64,10 @@ def loop():
     model.itself = model
     return model
 
+def wider():
+    # 4·9 + 9 + 9·2 + 2 = 65 parameters.
+    return Perceptron(9)
+
 def prints():
     print("NOISE")
     return Perceptron()
@@ -195,6 +199,10 @@ def fill(file: Path) -> None:
             pass
 
 
+def a_test(folder: Path) -> None:
+    (folder / "test_it.py").write_text("def test_it(): pass\n")
+
+
 UPDATE = ("--modelbudget-update",)
 FAULTS = {
     "the factory raises": Fault("raises"),
@@ -238,6 +246,13 @@ FAULTS = {
         settings=lambda text: text.replace('"faults:Perceptron"', "", 1).encode(), judged=False
     ),
     "a key is misspelt": Fault(settings=lambda text: text.replace("params", "parms", 1).encode(), judged=False),
+    "the arguments leave out `pyproject.toml`": Fault(args=("test_it.py",), prepare=a_test, judged=False),
+    "the gate is asked for, and the arguments leave out `pyproject.toml`": Fault(
+        args=("-m", "modelbudget", "test_it.py"), prepare=a_test, judged=False
+    ),
+    "an update, and a ceiling is broken": Fault("wider", UPDATE),
+    "an update with another counter than that of the settings": Fault(args=(*UPDATE, "--modelbudget-counter", "thop")),
+    "an update that prunes, of some tests": Fault(args=(*UPDATE, "--modelbudget-prune", "pyproject.toml::good")),
 }
 ROWS = {row[0]: (row[1], int(row[2])) for row in rows_of(PAGE)}
 

@@ -194,22 +194,18 @@ def uncollected(config: pytest.Config, files: Collection[str], known: Mapping[st
         shown = file.relative_to(root).as_posix()
         try:
             if file.name == "pyproject.toml":
-                _add_models(project, file, known)
+                settings = project.load(file)
+                if settings is None or (models := known.get(project.comparison.folder(settings))) is None:
+                    continue
+                if settings.collect and shown not in files:
+                    return f"{shown} was not collected"
+                for model in settings.models.values():
+                    models.setdefault(model.name, []).extend(model.cases)
             elif shown not in files and _may_hold_tests(file, patterns) and _folder(project, file) in known:
                 return f"{shown} was not collected"
         except (SettingsError, OSError) as error:
             return str(error).partition("\n")[0]
     return ""
-
-
-def _add_models(project: Project, file: Path, known: Mapping[str, dict[str, list[str]]]) -> None:
-    settings = project.load(file)
-    if settings is None:
-        return
-    models = known.get(project.comparison.folder(settings))
-    if models is not None:
-        for model in settings.models.values():
-            models.setdefault(model.name, []).extend(model.cases)
 
 
 def _folder(project: Project, file: Path) -> str:

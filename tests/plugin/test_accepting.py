@@ -99,7 +99,7 @@ def test_what_is_printed_accepts(project: MakeProject, what: str, against: str) 
     made.makepyprojecttoml(PERCEPTRON + CASE * (CASE in breach.limits))
     made.runpytest_inprocess("--modelbudget-update", "-q")
     made.makepyprojecttoml(PERCEPTRON + breach.limits)
-    args = ()
+    args: tuple[str, ...] = ()
     if against == "a base with a record":
         commit(made)
         args = ("--modelbudget-base", "HEAD")

@@ -82,6 +82,10 @@ class Holding(Perceptron):
     def forward(self, x):
         return x * HELD["scale"]
 
+def wider():
+    # 4·9 + 9 + 9·2 + 2 = 65 parameters.
+    return Perceptron(9)
+
 def prints():
     print("NOISE")
     return Perceptron()
@@ -229,6 +233,10 @@ def another_package(folder: Path) -> None:
     (other / "pyproject.toml").write_text(f"{PLAIN}params = {{ max = 65, min = 65 }}\n")
 
 
+def a_test(folder: Path) -> None:
+    (folder / "test_it.py").write_text("def test_it(): pass\n")
+
+
 UPDATE = ("--modelbudget-update",)
 FAULTS = {
     "the factory raises": Fault("raises"),
@@ -252,8 +260,7 @@ FAULTS = {
     "the folder is read-only": Fault("Recorded", UPDATE, around=lambda folder: mounted(folder, "ro")),
     "the file is cut in half": Fault(prepare=baseline(lambda data: data[: len(data) // 2])),
     "git left a conflict in it": Fault(
-        prepare=baseline(lambda data: b"<<<<<<< HEAD\n" + data + b"=======\n" + data + b">>>>>>> other\n")
-    ),
+        prepare=baseline(lambda data: b"    ),
     "a merge joined two recordings line by line": Fault(
         prepare=baseline(lambda data: data.replace(b'"params": 40', b'"params": 45'))
     ),
@@ -274,9 +281,17 @@ FAULTS = {
         settings=lambda text: text.replace('"faults:Perceptron"', "", 1).encode(), judged=False
     ),
     "a key is misspelt": Fault(settings=lambda text: text.replace("params", "parms", 1).encode(), judged=False),
+<<<<<<< HEAD
     "git is not installed": Fault(args=("--modelbudget-base", "main"), around=without_git, judged=False),
     "there is no repository": Fault(args=("--modelbudget-base", "main"), judged=False),
     "another package has a module of the same name": Fault(prepare=another_package, in_package=True),
+    "the arguments leave out `pyproject.toml`": Fault(args=("test_it.py",), prepare=a_test, judged=False),
+    "the gate is asked for, and the arguments leave out `pyproject.toml`": Fault(
+        args=("-m", "modelbudget", "test_it.py"), prepare=a_test, judged=False
+    ),
+    "an update, and a ceiling is broken": Fault("wider", UPDATE),
+    "an update with another counter than that of the settings": Fault(args=(*UPDATE, "--modelbudget-counter", "thop")),
+    "an update that prunes, of some tests": Fault(args=(*UPDATE, "--modelbudget-prune", "pyproject.toml::good")),
 }
 ROWS = {row[0]: (row[1], int(row[2])) for row in rows_of(PAGE)}
 

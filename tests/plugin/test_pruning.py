@@ -39,6 +39,15 @@ def moved(file: str, to: str) -> Callable[[Path], object]:
     return lambda folder: (folder / file).rename(folder / to)
 
 
+def in_a_folder(name: str, file: str, text: str) -> Callable[[Path], object]:
+    def prepare(folder: Path) -> None:
+        (folder / name).mkdir()
+        (folder / name / file).write_text(text)
+        (folder / name / "test_it.py").write_text("def test_it(modelbudget): pass\n")
+
+    return prepare
+
+
 @dataclass(frozen=True)
 class Narrowed:
     """A way to leave tests out.
@@ -70,6 +79,11 @@ NARROWED = {
     "the models alone": Narrowed("sub/test_d.py was not collected", ("pyproject.toml",)),
     "started in the folder of some": Narrowed("sub/test_d.py was not collected", start="tests"),
     "started in another folder": Narrowed("tests/test_a.py was not collected", start="sub"),
+    "all but the models": Narrowed(
+        "pyproject.toml was not collected",
+        ("tests", "sub"),
+        lambda folder: (folder / "pyproject.toml").write_text(SETTINGS.replace("collect = false", "")),
+    ),
     "arguments in a file": Narrowed("sub/test_d.py was not collected", ("@args",), instead("args", "tests\n")),
     # by options
     "-k": Narrowed("1 of 4 tests was left out", ("-k", "not test_d")),
@@ -196,22 +210,9 @@ COMPLETE = {
     "a script that measures": Narrowed(
         "", prepare=instead("sub/measure.py", "from pytest_modelbudget import measure\n")
     ),
-    "tests of an environment": Narrowed(
-        "",
-        prepare=lambda folder: [
-            (folder / "env" / "lib").mkdir(parents=True),
-            (folder / "env" / "pyvenv.cfg").write_text(""),
-            (folder / "env" / "lib" / "test_it.py").write_text("def test_it(modelbudget): pass\n"),
-        ],
-    ),
+    "tests of an environment": Narrowed("", prepare=in_a_folder("env", "pyvenv.cfg", "")),
     "tests of another project": Narrowed(
-        "",
-        ("tests", "sub"),
-        prepare=lambda folder: [
-            (folder / "other").mkdir(),
-            (folder / "other" / "pyproject.toml").write_text("[tool.modelbudget]\n"),
-            (folder / "other" / "test_it.py").write_text("def test_it(modelbudget): pass\n"),
-        ],
+        "", ("tests", "sub"), in_a_folder("other", "pyproject.toml", "[tool.modelbudget]\n")
     ),
 }
 

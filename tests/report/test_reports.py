@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import Check, Verdict, check
+from pytest_modelbudget.budget import Bound, Check, Verdict, check
 from pytest_modelbudget.limit import Growth, Limit, Place
 from pytest_modelbudget.metrics import METRICS
 from pytest_modelbudget.report.files import write
@@ -195,7 +195,7 @@ def barely_broken(draw: st.DrawFn) -> Verdict:
     key = draw(st.sampled_from(list(METRICS)))
     limit = draw(st.integers(1, 10 ** draw(st.integers(1, 15))))
     by = draw(st.integers(1, max(1, limit // draw(st.sampled_from([10, 1_000, 100_000, 10**9])))))
-    bound = draw(st.sampled_from(["max", "min", "growth"]))
+    bound: Bound = draw(st.sampled_from(("max", "min", "growth")))
     measured = max(0, limit - by) if bound == "min" else limit + by
     place = draw(st.sampled_from([None, PLACE]))
     layer = draw(st.sampled_from([None, "fc"]))

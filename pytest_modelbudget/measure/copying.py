@@ -2,12 +2,12 @@
 
 Modules are copied one by one, with containers of their own. Other attributes are deep copies, so that a forward pass
 that appends to a list or counts its calls does so on the copy; what cannot be copied (a lock, an open file) is shared.
-Tensors become abstract, or, for a real run, clones. Ties are kept: one tensor stays one, and one storage stays one.
+Tensors, whatever holds them, become abstract, or, for a real run, clones. Ties are kept: one tensor stays one, and one
+storage stays one.
 """
 
 from __future__ import annotations
 
-import copy
 import functools
 import types
 from collections import OrderedDict, defaultdict, deque
@@ -15,11 +15,15 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.abstract import AbstractTensor, can_be_abstract, describe, make
+from pytest_modelbudget.measure.limits import SMALL
 from pytest_modelbudget.measure.memory import Memory, Storage
+from pytest_modelbudget.measure.objects import rebuilt
+from pytest_modelbudget.measure.parts import strided_parts
 
 _IMMUTABLE: frozenset[type] = frozenset(
     (
@@ -37,12 +41,16 @@ class Copier:
         memory: where the copied weights count as alive.
         abstract: whether floating-point tensors become abstract.
         dtype: of the floating-point tensors of the copy; None leaves each its own.
+        keeps_small: whether small floating-point tensors that are no parameters keep their values all the same.
     """
 
-    def __init__(self, memory: Memory, *, abstract: bool, dtype: torch.dtype | None = None) -> None:
+    def __init__(
+        self, memory: Memory, *, abstract: bool, dtype: torch.dtype | None = None, keeps_small: bool = True
+    ) -> None:
         self._memory = memory
         self._abstract = abstract
         self._dtype = dtype
+        self._keeps_small = keeps_small
         self._memo: dict[int, Any] = {}
         self._storages: dict[int, Storage] = {}
         self._clones: dict[int, torch.Tensor] = {}
@@ -69,7 +77,7 @@ class Copier:
         return self._container(value)
 
     def _container(self, value: Any) -> Any:
-        """A copy with copied contents; of what is no container, a deep copy."""
+        """A copy with copied contents."""
         kind = type(value)
         if kind is list or kind is deque:
             sequence = self._remember(value, kind())
@@ -89,10 +97,7 @@ class Copier:
         if kind is functools.partial:
             keywords = {key: self.value(item) for key, item in value.keywords.items()}
             return functools.partial(self.value(value.func), *(self.value(arg) for arg in value.args), **keywords)
-        try:
-            return copy.deepcopy(value, self._memo)
-        except Exception:
-            return value
+        return rebuilt(value, self.value, self._memo)
 
     def _remember(self, original: Any, copied: Any) -> Any:
         self._memo[id(original)] = copied
@@ -115,7 +120,7 @@ class Copier:
         )
         for table in ("_parameters", "_buffers"):
             attributes[table] = {
-                name: tensor if tensor is None else self._tensor(tensor)
+                name: tensor if tensor is None else self._tensor(tensor, computed=isinstance(module, _NormBase))
                 for name, tensor in module.__dict__[table].items()
             }
         for name, value in module.__dict__.items():
@@ -130,7 +135,8 @@ class Copier:
                 attributes[name] = self.value(value)
         return copied  # type: ignore[no-any-return]
 
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _tensor(self, tensor: torch.Tensor, *, computed: bool = False) -> torch.Tensor:
+        """The copy of a tensor; one that a norm computes is never looked at."""
         known = self._memo.get(id(tensor))
         if known is not None:
             return known  # type: ignore[no-any-return]
@@ -144,18 +150,31 @@ class Copier:
                 "a nested tensor in the strided layout does not tell its shape; make it with layout=torch.jagged",
                 "inputs",
             )
-        if kind is AbstractTensor or (self._abstract and can_be_abstract(tensor)):
+        abstract = kind is AbstractTensor or (self._abstract and can_be_abstract(tensor))
+        if abstract and (computed or not self._keeps_values(tensor)):
             copied = self._as_abstract(tensor)
         else:
             copied = self._clone(tensor)
         if kind is nn.Parameter or isinstance(tensor, nn.Parameter):
             copied._is_param = True
+        self._remember(tensor, copied)
         attributes = vars(tensor)
         if attributes:
             for name, value in attributes.items():
                 if name not in ("description", "held", "_is_param"):
-                    setattr(copied, name, value)
-        return self._remember(tensor, copied)  # type: ignore[no-any-return]
+                    setattr(copied, name, self.value(value))
+        return copied
+
+    def _keeps_values(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor stays real that could be abstract: models look at their strides, anchors and rates."""
+        if not self._keeps_small or type(tensor) is AbstractTensor or tensor.is_meta:
+            return False
+        identity, nbytes = storage_of(tensor)
+        if identity in self._clones:
+            return True
+        if isinstance(tensor, nn.Parameter) or identity in self._storages:
+            return False
+        return nbytes <= SMALL * tensor.dtype.itemsize
 
     def _as_abstract(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if self._dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
@@ -167,15 +186,15 @@ class Copier:
         if held is None:
             nbytes = nbytes // tensor.dtype.itemsize * dtype.itemsize
             held = self._storages[identity] = Storage(nbytes, self._memory)
-        return make(description, held, tensor.requires_grad)
+        return make(description, held, tensor.requires_grad, tensor.storage_offset() or None)
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             plain = tensor.layout is torch.strided and not is_traceable_wrapper_subclass(tensor)
             if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
                 copied = tensor.detach().clone()
-                if tensor.is_meta:
-                    self._memory.hold_real(copied)
+                for part in strided_parts(copied):
+                    self._memory.hold_real(part)
             else:
                 dtype = self._dtype if self._dtype is not None and tensor.is_floating_point() else tensor.dtype
                 identity, nbytes = storage_of(tensor)

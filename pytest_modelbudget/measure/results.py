@@ -22,14 +22,18 @@ class New:
 
 
 class Alias:
-    """A result that shares an argument's storage, or is that argument."""
+    """A result that shares an argument's storage, or is that argument.
 
-    __slots__ = ("description", "is_same", "where")
+    Its ``offset`` in that storage is counted from the argument's.
+    """
 
-    def __init__(self, description: Description, where: int | str, is_same: bool) -> None:
+    __slots__ = ("description", "is_same", "offset", "where")
+
+    def __init__(self, description: Description, where: int | str, is_same: bool, offset: int | torch.SymInt) -> None:
         self.description = description
         self.where = where
         self.is_same = is_same
+        self.offset = offset
 
 
 class Constant:
@@ -55,7 +59,7 @@ def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.de
     description = describe_tensor(out, device)
     if where is None:
         where = _sharing(out, args)
-    return New(description) if where is None else Alias(description, where, is_same)
+    return New(description) if where is None else Alias(description, where, is_same, out.storage_offset())
 
 
 def _sharing(out: torch.Tensor, args: Any) -> int | None:

@@ -83,9 +83,10 @@ def _slice(
         return aten.slice.Tensor(tensor, dim, start, end, step)  # type: ignore[no-any-return]
     shape, strides = list(tensor.shape), list(tensor.stride())
     taken = range(shape[dim])[slice(start, end, step)]
+    offset = taken.start * strides[dim]
     shape[dim] = len(taken)
     strides[dim] *= step
-    return tensor.as_strided(shape, strides)
+    return tensor.as_strided(shape, strides, offset)
 
 
 def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:

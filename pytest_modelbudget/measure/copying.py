@@ -32,6 +32,7 @@ _IMMUTABLE: frozenset[type] = frozenset(
         *(torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout),
     )
 )
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 class Copier:
@@ -191,7 +192,11 @@ class Copier:
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             plain = tensor.layout is torch.strided and not is_traceable_wrapper_subclass(tensor)
-            if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+            if tensor.layout in _COMPRESSED:
+                # Not `clone()`, which leaves out what the storages hold besides.
+                outer, inner, values = (self._clone(part) for part in strided_parts(tensor))
+                copied = torch.sparse_compressed_tensor(outer, inner, values, tensor.shape, layout=tensor.layout)
+            elif not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
                 copied = tensor.detach().clone()
                 for part in strided_parts(copied):
                     self._memory.hold_real(part)

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
+from torch.utils._python_dispatch import _get_current_dispatch_mode_stack, is_traceable_wrapper_subclass
 
 from pytest_modelbudget.measure.memory import Storage
 
 _PLAIN = (torch.Tensor, torch.nn.Parameter)
 _make_wrapper = torch.Tensor._make_wrapper_subclass
+_untyped_storage = torch.Tensor.untyped_storage
 
 
 class Description:
@@ -64,6 +65,10 @@ def describe_tensor(tensor: torch.Tensor, device: torch.device | None = None) ->
     return describe(tuple(tensor.shape), tensor.stride(), tensor.dtype, device or tensor.device)
 
 
+class NeedsValuesError(RuntimeError):
+    """The forward pass looks at the elements of a tensor that has none."""
+
+
 class AbstractTensor(torch.Tensor):
     """A tensor that has no elements. It moves only under a `Recorder`, which propagates it.
 
@@ -84,6 +89,8 @@ class AbstractTensor(torch.Tensor):
     ) -> Any:
         if func is torch.ops.aten._has_compatible_shallow_copy_type.default:  # asked by `tensor.data = ...`
             return True
+        if not OWN_TYPES.issuperset(types):
+            return NotImplemented  # a tensor of another kind takes itself apart
         raise RuntimeError(f"{func} was called on an abstract tensor after its measurement had ended")
 
     @property
@@ -100,24 +107,50 @@ class AbstractTensor(torch.Tensor):
             self.description = describe_tensor(new)
             self.held = Storage(self.description.nbytes, self.held.memory)
 
+    def data_ptr(self) -> int:
+        """Where a tensor lies in memory cannot be known of one that is not there."""
+        raise _needs_values("data_ptr")
+
+    def untyped_storage(self) -> torch.UntypedStorage:
+        """A storage that raises where its address or elements are asked for, and tells its size."""
+        storage = _untyped_storage(self)
+        if storage.nbytes() != self.held.nbytes:  # of a view
+            raise _needs_values("untyped_storage")
+        return storage
+
     def __repr__(self) -> str:  # type: ignore[override]
         return f"AbstractTensor(shape={tuple(self.shape)}, dtype={self.dtype})"
 
     def __deepcopy__(self, memo: dict[int, Any]) -> AbstractTensor:
-        own = self.description
+        own, held = self.description, Storage(self.held.nbytes, self.held.memory)
         description = describe(own.shape, own.stride, own.dtype, own.device)
-        copied = make(description, Storage(self.held.nbytes, self.held.memory), self.requires_grad)
+        copied = make(description, held, self.requires_grad, self.storage_offset())
         copied.__dict__.update({k: v for k, v in self.__dict__.items() if k not in ("description", "held")})
         memo[id(self)] = copied
         return copied
 
 
-def make(description: Description, held: Storage, requires_grad: bool = False) -> AbstractTensor:
-    """An abstract tensor of this description over ``held``, which other tensors may share."""
+OWN_TYPES = frozenset((torch.Tensor, torch.nn.Parameter, torch.nn.Buffer, AbstractTensor))
+
+
+def _needs_values(asked: str) -> NeedsValuesError:
+    """The error for what is asked without an operation; the recorder is told, since a model may catch it."""
+    for mode in _get_current_dispatch_mode_stack():
+        needed = getattr(mode, "needed", None)
+        if needed is not None:
+            needed.append(asked)
+    return NeedsValuesError(f"{asked} asks for the memory of a tensor that has none")
+
+
+def make(
+    description: Description, held: Storage, requires_grad: bool = False, offset: int | torch.SymInt | None = None
+) -> AbstractTensor:
+    """An abstract tensor of this description over ``held``, which other tensors may share, from ``offset`` on."""
     tensor: AbstractTensor = _make_wrapper(
         AbstractTensor,
         description.shape,
         strides=description.stride,
+        storage_offset=offset,
         dtype=description.dtype,
         device=description.device,
         requires_grad=requires_grad,
@@ -126,18 +159,26 @@ def make(description: Description, held: Storage, requires_grad: bool = False) -
     tensor.held = held
     if torch.is_grad_enabled():
         # Autograd keeps results as tensors of its own on the same storage, which then has to keep `held` alive.
-        tensor.untyped_storage().held = held  # type: ignore[attr-defined]
+        _untyped_storage(tensor).held = held  # type: ignore[attr-defined]
     return tensor
 
 
-def view(description: Description, base: AbstractTensor, mirrors: tuple[bool, bool] | None = None) -> AbstractTensor:
-    """A tensor of this description over the storage of ``base``; ``mirrors`` has it conjugated, or negated, lazily."""
-    seen = make(description, base.held)
+def view(
+    description: Description,
+    base: AbstractTensor,
+    mirrors: tuple[bool, bool] | None = None,
+    offset: int | torch.SymInt | None = None,
+) -> AbstractTensor:
+    """A tensor of this description over the storage of ``base``, from ``offset`` on.
+
+    ``mirrors`` has it conjugated, or negated, lazily.
+    """
+    seen = make(description, base.held, offset=offset)
     if base.is_mirrored or mirrors is not None:
         conjugates, negates = mirrors or (False, False)
         conjugated, negated = base.is_conj() != conjugates, base.is_neg() != negates
-        torch._C._set_conj(seen, conjugated)  # type: ignore[attr-defined]
-        torch._C._set_neg(seen, negated)  # type: ignore[attr-defined]
+        torch._C._set_conj(seen, conjugated)
+        torch._C._set_neg(seen, negated)
         seen.is_mirrored = conjugated or negated
     return seen
 

@@ -83,7 +83,6 @@ def _watch_forward(module: nn.Module, rows: list[Row], recorder: Recorder) -> No
         row.calls += 1
         if row.calls == 1:
             row.input_shape = first_shape(args) or first_shape(kwargs)
-        recorder.settle()
         outer = memory.open_window()
         try:
             out = forward(*args, **kwargs)

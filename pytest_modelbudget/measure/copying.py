@@ -2,13 +2,13 @@
 
 Modules are copied one by one, with containers of their own. Other attributes are deep copies, so that a forward pass
 that appends to a list or counts its calls does so on the copy; what cannot be copied (a lock, an open file) is shared.
-Functions that hold modules, tensors or containers are made anew (see `rebinding`). Tensors become abstract, or, for a
-real run, clones. Ties are kept: one tensor stays one, and one storage stays one.
+Functions that hold modules, tensors or containers are made anew (see `rebinding`), and other objects as they are
+pickled (see `objects`). Tensors, whatever holds them, become abstract, or, for a real run, clones. Ties are kept: one
+tensor stays one, and one storage stays one.
 """
 
 from __future__ import annotations
 
-import copy
 import types
 import weakref
 from collections import OrderedDict, defaultdict, deque
@@ -17,12 +17,16 @@ from typing import Any
 import torch
 from torch import nn
 from torch.jit._trace import TopLevelTracedModule, TracedModule
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.abstract import AbstractTensor, GivenDescription, can_be_abstract, describe, make
+from pytest_modelbudget.measure.limits import SMALL
 from pytest_modelbudget.measure.memory import Memory, Storage
+from pytest_modelbudget.measure.objects import rebuilt
 from pytest_modelbudget.measure.originals import EMPTY, Originals, Swap, contents_of, identity_of
+from pytest_modelbudget.measure.parts import strided_parts
 from pytest_modelbudget.measure.rebinding import REBOUND, referent
 from pytest_modelbudget.measure.sharded import is_sharded, is_state, local_whole, whole_hooks, whole_type
 
@@ -32,6 +36,7 @@ _IMMUTABLE: frozenset[type] = frozenset(
         *(torch.dtype, torch.device, torch.Size, torch.memory_format, torch.layout),
     )
 )
+_COMPRESSED = (torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc)
 
 
 _CHANGEABLE = frozenset((list, deque, set, dict, OrderedDict, defaultdict))
@@ -44,6 +49,7 @@ class Copier:
         memory: where the copied weights count as alive.
         abstract: whether floating-point tensors become abstract.
         dtype: of the floating-point tensors of the copy; None leaves each its own.
+        keeps_small: whether small floating-point tensors that are no parameters keep their values all the same.
         originals: learns what belongs to the model, and so is not to be used.
         swap: where it is given the modules stay themselves, and it learns what they are to hold while they run.
     """
@@ -54,12 +60,14 @@ class Copier:
         *,
         abstract: bool,
         dtype: torch.dtype | None = None,
+        keeps_small: bool = True,
         originals: Originals | None = None,
         swap: Swap | None = None,
     ) -> None:
         self._memory = memory
         self._abstract = abstract
         self._dtype = dtype
+        self._keeps_small = keeps_small
         self._originals = originals or Originals()
         self._swap = swap
         self._memo: dict[int, Any] = {}
@@ -96,7 +104,7 @@ class Copier:
         return self._memo.get(id(value))
 
     def _container(self, value: Any) -> Any:
-        """A copy with copied contents; of what is no container, a deep copy."""
+        """A copy with copied contents."""
         kind = type(value)
         if kind in _CHANGEABLE:
             self._originals.note(value, kind(value) if kind is not defaultdict else dict(value))
@@ -113,10 +121,7 @@ class Copier:
             self.remember(value, copied)
             copied.update((key, self.value(item)) for key, item in value.items())
             return copied
-        try:
-            return copy.deepcopy(value, self._memo)
-        except Exception:
-            return value
+        return rebuilt(value, self.value, self._memo)
 
     def remember(self, original: Any, copied: Any) -> Any:
         """Note the copy of a value; give that copy."""
@@ -169,7 +174,8 @@ class Copier:
             if tensors:
                 self._originals.note(tensors, tensors.copy())
             attributes[table] = {
-                name: tensor if tensor is None else self._tensor(tensor) for name, tensor in tensors.items()
+                name: tensor if tensor is None else self._tensor(tensor, computed=isinstance(module, _NormBase))
+                for name, tensor in tensors.items()
             }
         for name, value in own.items():
             if name in attributes or is_state(name):
@@ -203,7 +209,8 @@ class Copier:
             )
         return slots
 
-    def _tensor(self, tensor: torch.Tensor) -> torch.Tensor:
+    def _tensor(self, tensor: torch.Tensor, *, computed: bool = False) -> torch.Tensor:
+        """The copy of a tensor; one that a norm computes is never looked at."""
         known = self._memo.get(id(tensor))
         if known is not None:
             return known  # type: ignore[no-any-return]
@@ -218,9 +225,10 @@ class Copier:
                 "inputs",
             )
         sharded = is_sharded(tensor)
-        if kind is AbstractTensor or (
+        abstract = kind is AbstractTensor or (
             self._abstract and (can_be_abstract(tensor) or (sharded and tensor.is_floating_point()))
-        ):
+        )
+        if abstract and (computed or sharded or not self._keeps_values(tensor)):
             copied = self._as_abstract(tensor)
         elif sharded:
             copied = self._clone(local_whole(tensor)).requires_grad_(tensor.requires_grad)
@@ -228,12 +236,24 @@ class Copier:
             copied = self._clone(tensor)
         if kind is nn.Parameter or isinstance(tensor, nn.Parameter):
             copied._is_param = True
+        self.remember(tensor, copied)
         attributes = vars(tensor)
         if attributes:
             for name, value in attributes.items():
                 if name not in ("description", "held", "_is_param"):
-                    setattr(copied, name, value)
-        return self.remember(tensor, copied)  # type: ignore[no-any-return]
+                    setattr(copied, name, self.value(value))
+        return copied
+
+    def _keeps_values(self, tensor: torch.Tensor) -> bool:
+        """Whether a tensor stays real that could be abstract: models look at their strides, anchors and rates."""
+        if not self._keeps_small or type(tensor) is AbstractTensor or tensor.is_meta:
+            return False
+        identity, nbytes = storage_of(tensor)
+        if identity in self._clones:
+            return True
+        if isinstance(tensor, nn.Parameter) or identity in self._storages:
+            return False
+        return nbytes <= SMALL * tensor.dtype.itemsize
 
     def _as_abstract(self, tensor: torch.Tensor) -> torch.Tensor:
         dtype = self._dtype if self._dtype is not None and tensor.dtype.is_floating_point else tensor.dtype
@@ -250,16 +270,21 @@ class Copier:
         if held is None:
             nbytes = nbytes // tensor.dtype.itemsize * dtype.itemsize
             held = self._storages[identity] = Storage(nbytes, self._memory)
-        return make(description, held, tensor.requires_grad)
+        return make(description, held, tensor.requires_grad, tensor.storage_offset() or None)
 
     def _clone(self, tensor: torch.Tensor) -> torch.Tensor:
         with torch.no_grad():
             plain = tensor.layout is torch.strided and not is_traceable_wrapper_subclass(tensor)
-            if not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
+            if tensor.layout in _COMPRESSED:
+                self._originals.storages.update(map(identity_of, strided_parts(tensor)))
+                # Not `clone()`, which leaves out what the storages hold besides.
+                outer, inner, values = (self._clone(part) for part in strided_parts(tensor))
+                copied = torch.sparse_compressed_tensor(outer, inner, values, tensor.shape, layout=tensor.layout)
+            elif not plain or tensor.is_quantized or tensor.is_nested or tensor.is_meta:
                 self._originals.storages.add(identity_of(tensor))
                 copied = tensor.detach().clone()
-                if tensor.is_meta:
-                    self._memory.hold_real(copied)
+                for part in strided_parts(copied):
+                    self._memory.hold_real(part)
             else:
                 dtype = self._dtype if self._dtype is not None and tensor.is_floating_point() else tensor.dtype
                 identity, nbytes = storage_of(tensor)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbudget.measure.abstract import AbstractTensor, describe_tensor
-from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, stand_in
+from pytest_modelbudget.measure.abstract import AbstractTensor, NeedsValuesError, describe_tensor
+from pytest_modelbudget.measure.propagate import Propagation, stand_in
 
 if TYPE_CHECKING:
     from pytest_modelbudget.measure.run import Recorder

@@ -32,7 +32,7 @@ class Maker:
         self._abstract = abstract
         self._dtype = dtype
         self._device = device
-        self._copier = Copier(memory, abstract=abstract, dtype=dtype if cast else None)
+        self._copier = Copier(memory, abstract=abstract, dtype=dtype if cast else None, keeps_small=False)
 
     def tensor(self, spec: TensorSpec) -> torch.Tensor:
         """The tensor of a description; random ones are the same each time."""

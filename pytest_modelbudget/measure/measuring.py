@@ -16,10 +16,12 @@ from pytest_modelbudget.measure.attribution import Attribution
 from pytest_modelbudget.measure.counted import counted_by
 from pytest_modelbudget.measure.inputs import InputSource
 from pytest_modelbudget.measure.isolation import in_turn, undisturbed, without_compiler
+from pytest_modelbudget.measure.limits import FIRST, PATIENT, UNLIMITED, Limits
 from pytest_modelbudget.measure.onednn import recurrence_by_steps
 from pytest_modelbudget.measure.prepare import prepared
 from pytest_modelbudget.measure.row import Row
 from pytest_modelbudget.measure.run import Recorder, needs_values
+from pytest_modelbudget.measure.settling import Settling
 from pytest_modelbudget.measure.subject import Subject
 from pytest_modelbudget.measure.weights import Weights, dtype_name, weigh
 from pytest_modelbudget.metrics import COUNTERS
@@ -31,6 +33,8 @@ _NORMS = (
 )
 _MODES = ("eval", "train")
 _RUNS = ("auto", "abstract", "real")
+# A model that imports something new each time is taken as it is in the end.
+_TRIES = 3
 
 
 @in_turn
@@ -56,31 +60,50 @@ def measure_subject(
         tool = counters.load(counter)
         profile = measure_subject(subject, inputs, mode=mode, run=run, dtype=dtype)
         return counted_by(tool, profile, subject, inputs, mode, run, weights_dtype, operations)
+    for _ in range(_TRIES):
+        profile, is_settled = _measure(subject, inputs, mode, run, weights_dtype, operations)
+        if is_settled:
+            break
+        subject = subject.again()
+    return profile
+
+
+def _measure(
+    subject: Subject,
+    inputs: InputSource,
+    mode: str,
+    run: str,
+    dtype: torch.dtype | None,
+    operations: dict[str, dict[str, int]] | None,
+) -> tuple[Profile, bool]:
+    """One profile, and whether the next measurement would give it too; see `Settling`."""
     note = ""
     if run != "real":
-        for patient in (False, True):
-            recorder, result = _run(
-                subject, inputs, mode, weights_dtype, abstract=True, patient=patient, operations=operations
-            )
+        left_integers = True
+        for limits in (FIRST, PATIENT, UNLIMITED):
+            if limits is UNLIMITED and not left_integers:
+                break
+            recorder, result = _run(subject, inputs, mode, dtype, limits, operations=operations)
             if isinstance(result, Profile):
                 if not recorder.needed:
-                    return result
+                    return result, recorder.is_settled
                 # The model caught the error and went another way than it does on real tensors.
                 note = recorder.needed[0]
             elif needs_values(recorder, result.__cause__):
                 note = str(result.__cause__).partition("\n")[0]
             else:
                 raise result
+            left_integers = recorder.propagation is not None and recorder.propagation.left_integers
         if run == "abstract":
             raise MeasurementError(
                 f"the forward pass needs the elements of a tensor ({note}), which an abstract run does not have; "
                 'set run = "auto" or run = "real"'
             )
         _refuse_what_does_not_fit(subject.abstract)
-    _, result = _run(subject, inputs, mode, weights_dtype, abstract=False, note=note, operations=operations)
+    recorder, result = _run(subject, inputs, mode, dtype, None, note=note, operations=operations)
     if isinstance(result, MeasurementError):
         raise result
-    return result
+    return result, recorder.is_settled
 
 
 def _run(
@@ -88,24 +111,24 @@ def _run(
     inputs: InputSource,
     mode: str,
     dtype: torch.dtype | None,
+    limits: Limits | None,
     *,
-    abstract: bool,
-    patient: bool = False,
     note: str = "",
     operations: dict[str, dict[str, int]] | None = None,
 ) -> tuple[Recorder, Profile | MeasurementError]:
     """Run a copy of a subject; or the subject in place, from where its copy would use the subject itself.
 
-    Each run starts from the same random numbers, whatever was tried before it.
+    Each run starts from the same random numbers, whatever was tried before it. ``limits`` says up to where tensors stay
+    real in an abstract run; None is a real one.
 
     Raises:
         MeasurementError: the model cannot be built, or its forward pass cannot be kept from its own tensors.
     """
 
     def once() -> tuple[Recorder, Profile | MeasurementError]:
-        recorder = Recorder(abstract=abstract, patient=patient)
+        recorder = Recorder(abstract=limits is not None, limits=limits or FIRST)
         with undisturbed():
-            model = subject.abstract if abstract else subject.real
+            model = subject.real if limits is None else subject.abstract
             result: Profile | MeasurementError
             try:
                 result = _profile(model, inputs, recorder, mode, dtype, note, operations, in_place)
@@ -127,7 +150,7 @@ def _run(
         in_place = subject.runs_in_place = True
     recorder, result = once()
     if recorder.originals.used is not None:
-        model = subject.abstract if abstract else subject.real
+        model = subject.real if limits is None else subject.abstract
         raise MeasurementError(
             f"the forward pass uses {recorder.originals.told(model)}, and so cannot be measured without changing it; "
             "let it reach its tensors through self"
@@ -157,6 +180,7 @@ def _profile(
         attribution.watch(recorder)
         unseen = not in_place and attribution.may_run_unseen()
         calls = recorder.originals.calls_refused() if unseen else nullcontext()
+        settling = Settling(memory)
         try:
             with torch.set_grad_enabled(training), without_compiler(), recurrence_by_steps(), recorder, calls:
                 out = copied(*args, **kwargs)
@@ -170,6 +194,7 @@ def _profile(
         finally:
             attribution.unwatch()
         del out
+        recorder.is_settled = settling.is_settled()
         if operations is not None:
             operations.update((name, row.operations) for name, row in attribution.rows.items() if row.operations)
         layers = {

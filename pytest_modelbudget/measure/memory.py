@@ -6,6 +6,8 @@ import weakref
 
 import torch
 
+from pytest_modelbudget.measure.parts import strided_parts
+
 
 class Memory:
     """The bytes of all storages that are alive, and the most they have been.
@@ -20,7 +22,7 @@ class Memory:
     def __init__(self) -> None:
         self.alive = 0
         self.peak = 0
-        self._real: set[int] = set()
+        self._real: dict[int, weakref.finalize[..., object]] = {}
 
     def open_window(self) -> int:
         """Start a new peak; give what `close_window` needs to go back to the one around it."""
@@ -41,22 +43,34 @@ class Memory:
             self.peak = alive
 
     def hold_real(self, tensor: torch.Tensor) -> None:
-        """Count the storage of a real tensor, once, until it is freed."""
+        """Count each storage under a real tensor, once, until it is freed."""
+        if tensor.layout is not torch.strided:
+            for part in strided_parts(tensor):
+                if part.layout is torch.strided:
+                    self.hold_real(part)
+            return
         storage = tensor.untyped_storage()
         identity = storage._cdata
         if identity in self._real:
             return
         nbytes = storage.nbytes()
-        self._real.add(identity)
         self.allocate(nbytes)
-        weakref.finalize(storage, self._release_real, identity, nbytes)
+        self._real[identity] = weakref.finalize(storage, self._release_real, identity, nbytes)
+
+    def let_go(self, identity: int) -> bool:
+        """Count the real storage of this identity no more; say whether it was counted."""
+        release = self._real.get(identity)
+        if release is None:
+            return False
+        release()
+        return True
 
     def holds_real(self, tensor: torch.Tensor) -> bool:
         """Whether the storage of a real tensor is counted."""
         return tensor.untyped_storage()._cdata in self._real
 
     def _release_real(self, identity: int, nbytes: int) -> None:
-        self._real.discard(identity)
+        del self._real[identity]
         self.alive -= nbytes
 
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,27 +17,20 @@ import torch
 from pytest_modelbudget.measure.abstract import (
     AbstractTensor,
     Description,
+    NeedsValuesError,
     can_be_abstract,
     describe_tensor,
     make,
     view,
 )
+from pytest_modelbudget.measure.limits import LARGE, Limits
 from pytest_modelbudget.measure.memory import Memory, Storage
-from pytest_modelbudget.measure.results import Alias, New, Return, remember_all
+from pytest_modelbudget.measure.plans import TRAINING, WRITES_STATISTICS, Plan
+from pytest_modelbudget.measure.results import Alias, New, remember_all
 from pytest_modelbudget.measure.shapes import BY_HAND, RULES
+from pytest_modelbudget.measure.unknown import Unknown
 
 aten = torch.ops.aten
-
-# A factory's floating-point result of at most this many elements is real, since models compute with small tensors
-# (drop-path rates, anchor sizes) whose values they then look at.
-SMALL = 4096
-
-# What is computed of small ones may grow (a mask of all pairs of positions), and stays real up to this many elements:
-# beyond it PyTorch computes in several threads.
-LARGE = 32_768
-
-# Both limits in a second run, after a first one in which the model looked at what had been left abstract.
-PATIENT = 1 << 24
 
 _META = torch.device("meta")
 _CPU = torch.device("cpu")
@@ -48,18 +40,13 @@ _DISTRIBUTIONS = str(Path(torch.distributions.__file__).parent)
 _FRAMES_TO_CALLER = 12
 
 
-class NeedsValuesError(RuntimeError):
-    """The forward pass looks at the elements of a tensor that has none."""
+# Of a sparse and an abstract tensor they are known to give a dense one.
+_PRODUCTS = {aten.mm, aten.addmm, aten.bmm, aten.baddbmm, aten.mv, aten._sparse_mm, aten._sparse_addmm}
 
+_INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 
-# Results that depend on elements; with abstract arguments there is nothing to look at.
-_READS_VALUES = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-
-# These change the shape of their argument too, though PyTorch does not tag them `inplace_view`.
-_RESIZES = {aten.resize_, aten.resize_as_, aten.set_}
-
-# Has a `device` argument, and is no factory: its elements are those of its argument.
-_NOT_FACTORIES = {aten._to_copy, aten.to}
+# Above it an operation is not run on blank tensors only to see what it says.
+_AT_MOST = 1 << 24
 
 
 def signature(value: Any) -> Any:
@@ -84,55 +71,29 @@ def signature(value: Any) -> Any:
     return value
 
 
-class _Plan:
-    """What an overload's schema says of its arguments and results."""
-
-    __slots__ = ("is_factory", "is_in_place", "reads_values", "reshapes", "returns", "takes_device")
-
-    def __init__(self, func: Any) -> None:
-        schema = func._schema
-        packet = func.overloadpacket
-        arguments = schema.arguments
-        by_alias_set: dict[str, int | str] = {}
-        for position, argument in enumerate(arguments):
-            if argument.alias_info is not None:
-                where = argument.name if argument.kwarg_only else position
-                for name in argument.alias_info.before_set:
-                    by_alias_set[name] = where
-        self.is_in_place = any(a.alias_info is not None and a.alias_info.is_write for a in arguments)
-        self.takes_device = any(a.name == "device" for a in arguments)
-        # One that is given tensors (the bounds of `linspace`) has elements that depend on theirs.
-        takes_values = any(str(a.type).startswith("Tensor") and a.name != "self" for a in arguments)
-        self.is_factory = self.takes_device and packet not in _NOT_FACTORIES and not takes_values
-        self.reads_values = any(tag in func.tags for tag in _READS_VALUES)
-        self.reshapes = self.is_in_place and (torch.Tag.inplace_view in func.tags or packet in _RESIZES)
-        # For each result: the argument whose storage it shares, or None; and whether it is that very tensor.
-        self.returns: list[Return] = []
-        for result in schema.returns:
-            info = result.alias_info
-            names = [name for name in info.before_set if name in by_alias_set] if info is not None else []
-            self.returns.append((by_alias_set[names[0]] if names else None, bool(info and info.is_write)))
-
-
 class Propagation:
     """Runs operations on abstract tensors; one for each measurement.
 
     Attributes:
         needed: the operations that asked for elements (a model may have caught the `NeedsValuesError`).
         before_first: sees the arguments of every call whose result is not remembered.
+        left_integers: whether integers or booleans were so many that they were left abstract.
+
+    Args:
+        memory: where results count as alive, or None.
+        limits: up to where tensors stay real.
     """
 
-    def __init__(self, memory: Memory | None, *, patient: bool = False) -> None:
-        self._largest_made = PATIENT if patient else SMALL
-        self._largest_computed = PATIENT if patient else LARGE
+    def __init__(self, memory: Memory | None, limits: Limits) -> None:
+        self._limits = limits
         self.needed: list[str] = []
         self.before_first: Callable[[Any], object] = len
+        self.left_integers = False
         self._memory = memory
-        self._plans: dict[Any, _Plan] = {}
+        self._plans: dict[Any, Plan] = {}
         self._results: dict[Any, Any] = {}
         self._small: set[Any] = set()  # calls on real tensors whose results are known to be small
-        # Real tensors that abstract ones were written into, by storage: their elements mean nothing any more.
-        self._overwritten: dict[int, torch.UntypedStorage] = {}
+        self._unknown = Unknown(memory)
 
     def call(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
         """Run one operation.
@@ -143,6 +104,8 @@ class Propagation:
         Raises:
             NeedsValuesError: the result depends on elements that are not there.
         """
+        if self._unknown and func is not aten.detach.default:  # `.numpy()` detaches, and then is to raise
+            args, kwargs = self._without_unknown(func, args, kwargs)
         parts: list[Any] = [func]
         parts += [arg.description if type(arg) is AbstractTensor else signature(arg) for arg in args]
         if kwargs:
@@ -152,19 +115,17 @@ class Propagation:
         if remembered is not None:
             return key, self._build(remembered, args, kwargs)
         self.before_first(args)
-        plan = self._plans.get(func)
-        if plan is None:
-            plan = self._plans[func] = _Plan(func)
+        plan = self._plan(func)
         if plan.is_factory:
-            return key, self._create(func, plan, key, args, kwargs)
-        if self._is_abstract(args) or self._is_abstract(kwargs):
+            return key, self._create(func, key, args, kwargs)
+        if _is_abstract(args) or _is_abstract(kwargs):
             return key, self._propagate(func, plan, key, args, kwargs)
         if self._becomes_large(func, plan, key, args, kwargs):
             return key, self._propagate(func, plan, key, args, kwargs)
-        return key, self._compute(func, plan, args, kwargs)
+        return key, self._compute(func, args, kwargs)
 
-    def _becomes_large(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> bool:
-        """Whether a new floating-point result of real arguments is so large that it is left abstract."""
+    def _becomes_large(self, func: Any, plan: Plan, key: Any, args: Any, kwargs: Any) -> bool:
+        """Whether a new result of real arguments is so large that it is left abstract."""
         if plan.is_in_place or plan.reads_values or any(where is not None for where, _ in plan.returns):
             return False
         # Two small arguments may meet element by element, in a broadcast or a product.
@@ -175,45 +136,66 @@ class Propagation:
             sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
         except (RuntimeError, NotImplementedError):  # on real tensors it may be known
             return False
-        if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_computed:
+        if self._is_too_large(sample, self._limits.computed):
             return True
         self._small.add(key)
         return False
 
-    def _is_abstract(self, value: Any) -> bool:
-        if isinstance(value, torch.Tensor):
-            if type(value) is AbstractTensor:
-                return True
-            return bool(self._overwritten) and value.untyped_storage()._cdata in self._overwritten
-        if isinstance(value, list | tuple):
-            return any(self._is_abstract(item) for item in value)
-        if isinstance(value, dict):
-            return any(self._is_abstract(item) for item in value.values())
-        return False
+    def _is_too_large(self, sample: Any, most: int) -> bool:
+        """Whether a result like ``sample`` is left abstract; floating-point ones beyond ``most`` elements are."""
+        if not isinstance(sample, torch.Tensor):
+            return False
+        if can_be_abstract(sample):
+            return sample.numel() > most
+        integers = self._limits.integers
+        if integers is None or sample.numel() <= integers:
+            return False
+        if sample.dtype not in _INTEGERS or sample.layout is not torch.strided:
+            return False
+        self.left_integers = True
+        return True
 
-    def _compute(self, func: Any, plan: _Plan, args: Any, kwargs: Any) -> Any:
+    def _without_unknown(self, func: Any, args: Any, kwargs: Any) -> tuple[Any, Any]:
+        """The arguments with abstract tensors in place of real ones whose elements are lost."""
+        plan = self._plan(func)
+        abstracted = self._unknown.abstracted(args)
+        if plan.reshapes and abstracted[0] is not args[0]:
+            raise self._needs(func, "changes the shape of a real tensor that abstract ones were written into")
+        return abstracted, self._unknown.abstracted(kwargs)
+
+    def _plan(self, func: Any) -> Plan:
+        plan = self._plans.get(func)
+        if plan is None:
+            plan = self._plans[func] = Plan(func)
+        return plan
+
+    def _needs(self, func: Any, why: str) -> NeedsValuesError:
+        self.needed.append(str(func))
+        return NeedsValuesError(f"{func} {why}")
+
+    def _compute(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run on real tensors."""
         out = func(*args, **kwargs)
-        if not plan.is_in_place and self._memory is not None:
+        if self._memory is not None:
             for tensor in out if isinstance(out, list | tuple) else (out,):
-                if isinstance(tensor, torch.Tensor) and tensor.layout is torch.strided and not tensor.is_meta:
+                if isinstance(tensor, torch.Tensor) and not tensor.is_meta:
                     self._memory.hold_real(tensor)
         return out
 
-    def _create(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
+    def _create(self, func: Any, key: Any, args: Any, kwargs: Any) -> Any:
         """Run a factory: its result's elements depend on no tensor's elements, so it is real where it is small."""
         if "device" in kwargs:
             kwargs = kwargs | {"device": _device(args, kwargs)}
         if key not in self._small:
-            sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
-            if isinstance(sample, torch.Tensor) and can_be_abstract(sample) and sample.numel() > self._largest_made:
+            sample = self._sample(func, _map(stand_in, args), _map(stand_in, kwargs), args, kwargs)
+            if self._is_too_large(sample, self._limits.made):
                 description = describe_tensor(sample, _device(args, kwargs))
                 self._results[key] = New(description, description.nbytes)
                 return self.make(description)
             self._small.add(key)
-        return self._compute(func, plan, _map(_blank, args), _map(_blank, kwargs))
+        return self._compute(func, _map(_blank, args), _map(_blank, kwargs))
 
-    def _propagate(self, func: Any, plan: _Plan, key: Any, args: Any, kwargs: Any) -> Any:
+    def _propagate(self, func: Any, plan: Plan, key: Any, args: Any, kwargs: Any) -> Any:
         by_hand = BY_HAND.get(func)
         if by_hand is not None:
             return by_hand(self.make, *args, **kwargs)
@@ -222,25 +204,32 @@ class Propagation:
             if answer is not None:
                 return answer
             args = self._with_indices(func, args)
+        if any(_has_no_stand_in(func, tensor) for tensor in _tensors((*args, *kwargs.values()))):
+            raise self._needs(func, "is called with a sparse tensor, whose result is known of real tensors only")
         meta_args, meta_kwargs = _map(stand_in, args), _map(stand_in, kwargs)
-        try:
-            out = self._on_meta(func, meta_args, meta_kwargs)
-        except RuntimeError as error:
-            if not isinstance(error, NeedsValuesError):
-                _raise_as_on_real_tensors(func, args, kwargs)
-            raise
+        out = self._sample(func, meta_args, meta_kwargs, args, kwargs)
         device = _device(args, kwargs)
-        if plan.is_in_place:
-            self._mark_overwritten(plan, args, kwargs)
+        lost = bool(plan.writes) and self._lose(func, plan, args, kwargs)
         if plan.reshapes:
             _reshape(args[0], meta_args[0])
             return args[0]
         if not plan.returns:
             return out
         remembered = remember_all(out, plan.returns, device, meta_args)
-        if not plan.reads_values and not self._overwritten:
+        if not plan.reads_values and not lost:
             self._results[key] = remembered
         return self._build(remembered, args, kwargs)
+
+    def _sample(self, func: Any, meta_args: Any, meta_kwargs: Any, args: Any, kwargs: Any) -> Any:
+        """The result on the meta device; where that knows none, what real tensors say decides."""
+        try:
+            return self._on_meta(func, meta_args, meta_kwargs)
+        except NeedsValuesError:
+            raise
+        except RuntimeError as error:
+            if _goes_through_on_real_tensors(func, args, kwargs):
+                raise self._needs(func, f"has a result on real tensors only ({_line(error)})") from error
+            raise
 
     def _on_meta(self, func: Any, args: Any, kwargs: Any) -> Any:
         """Run on tensors of the meta device."""
@@ -252,8 +241,7 @@ class Propagation:
         except RuntimeError as error:
             if "data-dependent" not in str(error):
                 raise
-            self.needed.append(str(func))
-            raise NeedsValuesError(f"{func} gives a result whose shape depends on the elements of a tensor") from None
+            raise self._needs(func, "gives a result whose shape depends on the elements of a tensor") from None
 
     def make(self, description: Description) -> AbstractTensor:
         """A result in a storage of its own."""
@@ -274,7 +262,8 @@ class Propagation:
             if remembered.is_same:
                 return base
             if type(base) is AbstractTensor:
-                return view(remembered.description, base, remembered.mirrors)
+                offset = base.storage_offset() + remembered.offset
+                return view(remembered.description, base, remembered.mirrors, offset)
             return make(remembered.description, Storage(0, None))
         return remembered.value
 
@@ -282,20 +271,49 @@ class Propagation:
         """The arguments with real masks turned into the indices that they select, whose shapes are known."""
         if func.overloadpacket in (aten.index, aten._unsafe_index):
             tensor, indices = args
-            if not any(
-                self._is_abstract(index) and index.dtype is torch.bool for index in indices if index is not None
-            ):
+            if not any(type(index) is AbstractTensor and index.dtype is torch.bool for index in indices):
                 return tensor, [part for index in indices for part in _as_indices(index)]
-        self.needed.append(str(func))
-        raise NeedsValuesError(f"{func} looks at the elements of a tensor")
+        raise self._needs(func, "looks at the elements of a tensor")
 
-    def _mark_overwritten(self, plan: _Plan, args: Any, kwargs: Any) -> None:
-        for where, is_same in plan.returns:
-            if where is not None and is_same:
-                tensor = kwargs[where] if isinstance(where, str) else args[where]
+    def _lose(self, func: Any, plan: Plan, args: Any, kwargs: Any) -> bool:
+        """Note the real tensors that abstract ones are written into; say whether there is any."""
+        if func.overloadpacket in WRITES_STATISTICS and not args[TRAINING]:
+            return False
+        lost = False
+        for where in plan.writes:
+            written = kwargs.get(where) if isinstance(where, str) else args[where] if where < len(args) else None
+            for tensor in written if isinstance(written, list | tuple) else (written,):
                 if isinstance(tensor, torch.Tensor) and type(tensor) is not AbstractTensor:
-                    storage = tensor.untyped_storage()
-                    self._overwritten[storage._cdata] = storage
+                    self._unknown.add(tensor)
+                    lost = True
+        return lost
+
+
+def _is_abstract(value: Any) -> bool:
+    """Whether there is an abstract tensor in an argument."""
+    if isinstance(value, torch.Tensor):
+        return type(value) is AbstractTensor
+    if isinstance(value, list | tuple):
+        return any(_is_abstract(item) for item in value)
+    if isinstance(value, dict):
+        return any(_is_abstract(item) for item in value.values())
+    return False
+
+
+def _tensors(value: Any) -> Iterator[torch.Tensor]:
+    """The tensors in an argument, through lists and tuples."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)
+
+
+def _has_no_stand_in(func: Any, tensor: torch.Tensor) -> bool:
+    """Whether a tensor is sparse, unless the operation gives with it what it gives with a dense one."""
+    if tensor.layout is torch.strided:
+        return False
+    return func.overloadpacket not in _PRODUCTS or tensor.layout is torch.sparse_bsc  # which the CPU cannot multiply
 
 
 def _map(change: Any, value: Any) -> Any:
@@ -314,7 +332,7 @@ def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     if tensor.is_meta:
         return tensor
     if tensor.layout is not torch.strided:
-        raise NeedsValuesError("an operation takes a sparse tensor, whose result depends on where its elements are")
+        return torch.empty(tensor.shape, dtype=tensor.dtype, device=_META)
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
 
 
@@ -324,7 +342,7 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
         return tensor
     description = tensor.description
     size = description.nbytes // description.dtype.itemsize
-    if size <= PATIENT:
+    if size <= _AT_MOST:
         flat = torch.zeros(size, dtype=description.dtype, device=description.device)
         return flat.as_strided(description.shape, description.stride)
     return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
@@ -335,18 +353,27 @@ def _filled(tensor: torch.Tensor) -> torch.Tensor:
     return tensor.clone(memory_format=torch.contiguous_format)
 
 
-def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
-    """Raise what an operation says on real tensors of these shapes: words that users know, unlike the meta device's.
+def _goes_through_on_real_tensors(func: Any, args: Any, kwargs: Any) -> bool:
+    """Whether an operation has a result on real tensors of these shapes.
 
-    Not where they are so many elements that it may take long, should the operation go through after all.
+    Raises what it says where it has none: words that users know, unlike the meta device's. Not tried where there are
+    so many elements that it may take long.
     """
     blanks = _map(_blank, args)
-    if sum(blank.numel() for blank in blanks if isinstance(blank, torch.Tensor)) <= PATIENT:
-        with suppress(NotImplementedError):
-            named = _map(_blank, kwargs)
-            if func._schema.is_mutable:  # refuses to write where many elements are one in memory
-                blanks, named = _map(_filled, blanks), _map(_filled, named)
-            func(*blanks, **named)
+    if sum(blank.numel() for blank in _tensors(blanks)) > _AT_MOST:
+        return False
+    named = _map(_blank, kwargs)
+    if func._schema.is_mutable:  # refuses to write where many elements are one in memory
+        blanks, named = _map(_filled, blanks), _map(_filled, named)
+    try:
+        func(*blanks, **named)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _line(error: BaseException) -> str:
+    return str(error).partition("\n")[0]
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:
@@ -397,4 +424,4 @@ def _reshape(tensor: Any, reshaped: torch.Tensor) -> None:
     if type(tensor) is not AbstractTensor:
         raise NeedsValuesError("an abstract tensor is written into a real one that changes its shape")
     description = describe_tensor(reshaped, tensor.device)
-    tensor.data = make(description, tensor.held)
+    tensor.data = make(description, tensor.held, offset=tensor.storage_offset() + reshaped.storage_offset())

@@ -30,17 +30,24 @@ class Alias:
     """A result that shares an argument's storage, or is that argument.
 
     Attributes:
+        offset: in that storage, counted from the argument's.
         mirrors: whether it is lazily conjugated, and negated, where the argument is not; None where neither.
     """
 
-    __slots__ = ("description", "is_same", "mirrors", "where")
+    __slots__ = ("description", "is_same", "mirrors", "offset", "where")
 
     def __init__(
-        self, description: Description, where: int | str, is_same: bool, mirrors: tuple[bool, bool] | None
+        self,
+        description: Description,
+        where: int | str,
+        is_same: bool,
+        offset: int | torch.SymInt,
+        mirrors: tuple[bool, bool] | None,
     ) -> None:
         self.description = description
         self.where = where
         self.is_same = is_same
+        self.offset = offset
         self.mirrors = mirrors
 
 
@@ -69,7 +76,7 @@ def _remember(out: Any, where: int | str | None, is_same: bool, device: torch.de
         where = _sharing(out, args)
     if where is not None:
         mirrors = (out.is_conj(), out.is_neg())
-        return Alias(description, where, is_same, mirrors if any(mirrors) else None)
+        return Alias(description, where, is_same, out.storage_offset(), mirrors if any(mirrors) else None)
     return New(description, out.untyped_storage().nbytes())
 
 

@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_modelbudget.measure import higher_order
-from pytest_modelbudget.measure.abstract import AbstractTensor
+from pytest_modelbudget.measure import higher_order, nested
+from pytest_modelbudget.measure.abstract import OWN_TYPES, AbstractTensor, NeedsValuesError
 from pytest_modelbudget.measure.complex_convolution import VIEW_AS_REAL, ComplexConvolutions
 from pytest_modelbudget.measure.draws import Draws, is_random
 from pytest_modelbudget.measure.formulas import formula_of, packet_of
 from pytest_modelbudget.measure.free import is_free
+from pytest_modelbudget.measure.limits import FIRST, Limits
 from pytest_modelbudget.measure.memory import Memory
 from pytest_modelbudget.measure.onednn import usual_kernels
 from pytest_modelbudget.measure.originals import Originals, OriginalUsedError
-from pytest_modelbudget.measure.propagate import NeedsValuesError, Propagation, signature
+from pytest_modelbudget.measure.propagate import Propagation, signature
 from pytest_modelbudget.measure.row import Row
-
-_OWN_TYPES = frozenset((torch.Tensor, nn.Parameter, nn.Buffer, AbstractTensor))
+from pytest_modelbudget.measure.unknown import UNREADABLE
 
 
 class Recorder(TorchDispatchMode):
@@ -37,20 +35,22 @@ class Recorder(TorchDispatchMode):
         failed_in: the row of the innermost module whose forward the last exception came out of.
         propagation: what moves abstract tensors, or None in a real run.
         originals: what belongs to the model that was given, and is not to be used.
+        met_other_kinds: whether tensors came that wrap others (jagged, distributed ones) and so move in their own way.
+        is_settled: whether the run left nothing behind that another run would not find; see `Settling`.
 
     Args:
         abstract: whether abstract tensors may come; else every operation runs as usual.
-        patient: whether larger tensors stay real, so that a model can look at them.
+        limits: up to where tensors stay real in an abstract run, so that a model can look at them.
         counting: whether anything is counted; not while a model is built.
     """
 
-    def __init__(self, *, abstract: bool, patient: bool = False, counting: bool = True) -> None:
+    def __init__(self, *, abstract: bool, limits: Limits = FIRST, counting: bool = True) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.memory = Memory()
         self.row = Row("")
         self.failed_in = self.row
         self._failure: BaseException | None = None
-        self.propagation = Propagation(self.memory if counting else None, patient=patient) if abstract else None
+        self.propagation = Propagation(self.memory if counting else None, limits) if abstract else None
         self.originals = Originals()
         if self.propagation is not None:
             self.propagation.before_first = self.originals.refuse
@@ -59,7 +59,8 @@ class Recorder(TorchDispatchMode):
         self._costs: dict[Any, tuple[int, int, str]] = {}
         self._complex = ComplexConvolutions()
         self._kinds: dict[Any, tuple[bool | str, bool, bool]] = {}
-        self._modules = len(sys.modules)
+        self.met_other_kinds = False
+        self.is_settled = True
 
     # PyTorch asks for this before it hands over operations that take functions.
     supports_higher_order_operators = True
@@ -74,23 +75,14 @@ class Recorder(TorchDispatchMode):
         """The operations that asked for elements that were not there."""
         return self.propagation.needed if self.propagation is not None else []
 
-    def settle(self) -> None:
-        """Free what an import keeps alive: `torch.fx`, for one, keeps the frames that led to it in a cycle.
-
-        Their tensors would be alive in the first measurement of a process, and in no other.
-        """
-        if len(sys.modules) != self._modules:
-            self._modules = len(sys.modules)
-            gc.collect(0)
-
     def note_failure(self, row: Row, error: BaseException) -> None:
         """Remember the innermost module that an exception comes out of; it is told of by the outer ones too."""
         if error is not self._failure:
             self._failure, self.failed_in = error, row
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if not _OWN_TYPES.issuperset(types):
-            return NotImplemented  # a tensor of another kind takes itself apart, and then its parts come here
+        if not OWN_TYPES.issuperset(types):
+            return self._call_other_kind(func, args, kwargs or {})
         kwargs = kwargs or {}
         if isinstance(func, torch._ops.HigherOrderOperator):
             return self._call_higher_order(func, args, kwargs)
@@ -102,7 +94,6 @@ class Recorder(TorchDispatchMode):
             kwargs = self._draws.before(kwargs)
         if not self._counting:
             return func(*args, **kwargs) if self.propagation is None else self.propagation.call(func, args, kwargs)[1]
-        self.settle()
         if writes and args and type(args[0]) is not AbstractTensor:
             self.originals.refuse_write(args[0], self.memory)
         if counted is _BY_ITS_PARTS:
@@ -115,13 +106,24 @@ class Recorder(TorchDispatchMode):
             self._count(func, key, args, kwargs, out)
         return out
 
+    def _call_other_kind(self, func: Any, args: Any, kwargs: Any) -> Any:
+        """A tensor of another kind takes itself apart, and then its parts come here."""
+        self.met_other_kinds = True
+        if self.propagation is None and not self._counting:
+            return func(*args, **kwargs)  # what builds a model may trace or distribute it
+        return NotImplemented
+
     def _compute(self, func: Any, args: Any, kwargs: Any, *, counted: bool) -> Any:
         """Run an operation on real tensors."""
         self.originals.refuse(args)
         with usual_kernels():
             out = func(*args, **kwargs)
         self._hold(out)
-        if counted:
+        if counted and nested.is_among(args):
+            macs = nested.macs_of(func, args)
+            if macs is not None:
+                self._add(macs, _elements(out), str(packet_of(func)))
+        elif counted:
             self._count(func, (func, signature(args), signature(kwargs)), args, kwargs, out, depth=3)
         return out
 
@@ -133,6 +135,8 @@ class Recorder(TorchDispatchMode):
 
     def _call_higher_order(self, func: Any, args: Any, kwargs: Any) -> Any:
         out = higher_order.call(self, func, args, kwargs)
+        if self.propagation is None:
+            self._hold(out)
         if formula_of(func) is not None:
             self._count(func, (func, signature(args[:3])), args, kwargs, out)
         return out
@@ -156,7 +160,9 @@ class Recorder(TorchDispatchMode):
             operation = str(packet_of(func))
             others = {name: value for name, value in kwargs.items() if name not in _written(func)}
             cost = self._costs[key] = (int(formula(*args, out=out, **others)), _elements(out), operation)
-        macs, activations, operation = cost
+        self._add(*cost)
+
+    def _add(self, macs: int, activations: int, operation: str) -> None:
         row = self.row
         row.macs += macs
         row.activations += activations
@@ -164,10 +170,13 @@ class Recorder(TorchDispatchMode):
 
     def _hold(self, out: Any) -> None:
         for tensor in _tensors(out):
-            if tensor.layout is torch.strided:
-                self.memory.hold_real(tensor)
+            self.memory.hold_real(tensor)
 
 
+_READ_WITHOUT_OPERATION = (
+    *("tensor subclass", "AbstractTensor", "invalid python storage"),
+    *UNREADABLE,
+)
 _BY_ITS_PARTS = "by its parts"
 
 
@@ -184,15 +193,18 @@ def _is_counted(func: Any) -> bool | str:
 
 
 def needs_values(recorder: Recorder, error: BaseException | None) -> bool:
-    """Whether a failing abstract run may succeed on real tensors: it asked for elements, or for a missing kernel."""
+    """Whether a failing abstract run may succeed on real tensors.
+
+    It asked for elements, or for a missing kernel, or met tensors of a kind that may expect real ones within.
+    """
     if recorder.propagation is None or isinstance(error, OriginalUsedError):
         return False
-    if recorder.needed or isinstance(error, NeedsValuesError):
+    if recorder.needed or recorder.met_other_kinds or isinstance(error, NeedsValuesError):
         return True
     if isinstance(error, NotImplementedError):  # of a kernel, not of a module without a forward
         return 'missing the required "forward"' not in str(error)
     # Raised by PyTorch itself where elements are read without an operation (`.tolist()`, `.numpy()`).
-    return "tensor subclass" in str(error) or "AbstractTensor" in str(error)
+    return any(words in str(error) for words in _READ_WITHOUT_OPERATION)
 
 
 def _tensors(value: Any) -> Iterable[torch.Tensor]:

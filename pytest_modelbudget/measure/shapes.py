@@ -83,9 +83,10 @@ def _slice(
         return aten.slice.Tensor(tensor, dim, start, end, step)  # type: ignore[no-any-return]
     shape, strides = list(tensor.shape), list(tensor.stride())
     taken = range(shape[dim])[slice(start, end, step)]
+    offset = taken.start * strides[dim]
     shape[dim] = len(taken)
     strides[dim] *= step
-    return tensor.as_strided(shape, strides)
+    return tensor.as_strided(shape, strides, offset)
 
 
 def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
@@ -178,14 +179,15 @@ def _as_strided(
 ) -> AbstractTensor:
     """The storage may be larger than the tensor reaches; how large, the meta device cannot know."""
     seen = describe(tuple(size), tuple(stride), tensor.dtype, tensor.device)
-    needed = seen.nbytes + (storage_offset or 0) * tensor.dtype.itemsize
+    offset = tensor.storage_offset() if storage_offset is None else storage_offset
+    needed = seen.nbytes + offset * tensor.dtype.itemsize
     if seen.nbytes and needed > tensor.held.nbytes:
         raise RuntimeError(
-            f"setStorage: sizes {size}, strides {stride}, storage offset {storage_offset or 0}, and itemsize "
+            f"setStorage: sizes {size}, strides {stride}, storage offset {offset}, and itemsize "
             f"{tensor.dtype.itemsize} requiring a storage size of {needed} are out of bounds for storage of size "
             f"{tensor.held.nbytes}"
         )
-    return view(seen, tensor)
+    return view(seen, tensor, offset=offset)
 
 
 def _as_strided_in_place(make: Make, tensor: AbstractTensor, *args: Any, **kwargs: Any) -> AbstractTensor:

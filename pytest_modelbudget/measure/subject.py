@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from pytest_modelbudget.errors import MeasurementError
+from pytest_modelbudget.measure.limits import BUILDING
 from pytest_modelbudget.measure.run import Recorder, needs_values
 from pytest_modelbudget.wording import nearest
 
@@ -32,6 +33,10 @@ class Subject:
         self._model = model
         self.runs_in_place = False
 
+    def again(self) -> Subject:
+        """The same subject, to be built once more."""
+        return Subject(self._model, self._name)
+
     @cached_property
     def abstract(self) -> nn.Module:
         """The module, its larger weights abstract where it is built here; built once.
@@ -41,7 +46,7 @@ class Subject:
         """
         if isinstance(self._model, nn.Module):
             return self._model
-        recorder = Recorder(abstract=True, counting=False)
+        recorder = Recorder(abstract=True, limits=BUILDING, counting=False)
         try:
             with recorder:
                 return self._build()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import is_traceable_wrapper_subclass
 
 from pytest_modelbudget.measure.abstract import AbstractTensor
 from pytest_modelbudget.measure.copying import storage_of
 from pytest_modelbudget.measure.packed import unpacked
+from pytest_modelbudget.measure.parts import strided_parts
 
 
 @dataclass(slots=True)
@@ -95,7 +94,7 @@ def _store(tensor: torch.Tensor, name: str, own: Weights, owner_of: dict[int, st
     owner = owner_of.setdefault(id(tensor), name)
     if owner != name and owner not in own.shared_with:
         own.shared_with.append(owner)
-    parts = (tensor,) if type(tensor) is AbstractTensor else _strided_parts(tensor)
+    parts = (tensor,) if type(tensor) is AbstractTensor else strided_parts(tensor)
     for part in parts:
         identity, size = storage_of(part)
         if identity not in stored:
@@ -117,19 +116,3 @@ def _unpack(packed: torch.ScriptObject, own: Weights) -> None:
             own.size += nbytes
             own.packed += nbytes
             own.note(tensor.dtype)
-
-
-def _strided_parts(tensor: Any) -> tuple[torch.Tensor, ...]:
-    """The plain tensors that a sparse tensor, or one of a kind that wraps others, is stored as."""
-    if is_traceable_wrapper_subclass(tensor):
-        names, _context = tensor.__tensor_flatten__()
-        return tuple(part for name in names for part in _strided_parts(getattr(tensor, name)))
-    if tensor.layout is torch.strided:
-        return (tensor,)
-    if tensor.layout is torch.sparse_coo:
-        return tensor._indices(), tensor._values()
-    if tensor.layout in (torch.sparse_csr, torch.sparse_bsr):
-        return tensor.crow_indices(), tensor.col_indices(), tensor.values()
-    if tensor.layout in (torch.sparse_csc, torch.sparse_bsc):
-        return tensor.ccol_indices(), tensor.row_indices(), tensor.values()
-    return (tensor,)

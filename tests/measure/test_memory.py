@@ -132,6 +132,43 @@ def test_an_import_keeps_nothing_alive(run: Any, tmp_path: Path, monkeypatch: py
     assert measure(model, (256, 4), run=run) == first
 
 
+class Cyclic(nn.Module):
+    """Keeps each result in a cycle, imports a module, and frees nothing itself."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        cycle: list[object] = [x + 1]
+        cycle.append(cycle)
+        importlib.import_module("imported_once")
+        return x + 1
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+@pytest.mark.parametrize("code", ["", "import gc\ngc.collect()\n"])
+def test_cycles_live_as_long_in_the_first_measurement(
+    code: str, run: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "imported_once.py").write_text(code, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "imported_once", raising=False)
+    model = nn.Sequential(Cyclic(), Cyclic(), Cyclic())
+    first = measure(model, (256,), run=run)
+    assert "imported_once" in sys.modules
+    assert measure(model, (256,), run=run) == first
+    # One result in a cycle of each module, the input and the result of the last two.
+    assert first.peak_memory == 6 * KIB
+
+
+@pytest.mark.filterwarnings("ignore")  # that it is slow without a compiler
+def test_results_of_operations_that_take_functions_are_alive() -> None:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    model = Run(lambda x: flex_attention(x, x, x))
+    abstract = measure(model, (1, 2, 128, 16), run="abstract").peak_memory
+    # The input and the result, of 16 KiB each, and for 2·128 rows a sum at 4 bytes; newer versions give a maximum too.
+    assert abstract >= 2 * 16 * KIB + KIB
+    assert measure(model, (1, 2, 128, 16), run="real").peak_memory == abstract
+
+
 def test_the_workspace_of_a_recurrent_layer_is_not_counted() -> None:
     # What is kept for the backward pass besides the results depends on the machine.
     model = nn.LSTM(2, 1, batch_first=True)

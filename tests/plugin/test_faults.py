@@ -81,7 +81,6 @@ class Holding(Perceptron):
 
     def forward(self, x):
         return x * HELD["scale"]
-
 def wider():
     # 4·9 + 9 + 9·2 + 2 = 65 parameters.
     return Perceptron(9)
@@ -260,7 +259,8 @@ FAULTS = {
     "the folder is read-only": Fault("Recorded", UPDATE, around=lambda folder: mounted(folder, "ro")),
     "the file is cut in half": Fault(prepare=baseline(lambda data: data[: len(data) // 2])),
     "git left a conflict in it": Fault(
-        prepare=baseline(lambda data: b"    ),
+        prepare=baseline(lambda data: b"<<<<<<< HEAD\n" + data + b"=======\n" + data + b">>>>>>> other\n")
+    ),
     "a merge joined two recordings line by line": Fault(
         prepare=baseline(lambda data: data.replace(b'"params": 40', b'"params": 45'))
     ),
@@ -281,7 +281,6 @@ FAULTS = {
         settings=lambda text: text.replace('"faults:Perceptron"', "", 1).encode(), judged=False
     ),
     "a key is misspelt": Fault(settings=lambda text: text.replace("params", "parms", 1).encode(), judged=False),
-<<<<<<< HEAD
     "git is not installed": Fault(args=("--modelbudget-base", "main"), around=without_git, judged=False),
     "there is no repository": Fault(args=("--modelbudget-base", "main"), judged=False),
     "another package has a module of the same name": Fault(prepare=another_package, in_package=True),

@@ -96,11 +96,10 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs) if self.propagation is None else self.propagation.call(func, args, kwargs)[1]
         if writes and args and type(args[0]) is not AbstractTensor:
             self.originals.refuse_write(args[0], self.memory)
-        if counted is _BY_ITS_PARTS:
-            with self:
-                return func.decompose(*args, **kwargs)
         if self.propagation is None:
-            return self._compute(func, args, kwargs, counted=bool(counted))
+            return self._compute(func, args, kwargs, counted)
+        if counted is _BY_ITS_PARTS:
+            return self._by_its_parts(func, args, kwargs)
         key, out = self.propagation.call(func, args, kwargs)
         if counted:
             self._count(func, key, args, kwargs, out)
@@ -113,13 +112,20 @@ class Recorder(TorchDispatchMode):
             return func(*args, **kwargs)  # what builds a model may trace or distribute it
         return NotImplemented
 
-    def _compute(self, func: Any, args: Any, kwargs: Any, *, counted: bool) -> Any:
+    def _by_its_parts(self, func: Any, args: Any, kwargs: Any) -> Any:
+        with self:
+            return func.decompose(*args, **kwargs)
+
+    def _compute(self, func: Any, args: Any, kwargs: Any, counted: bool | str) -> Any:
         """Run an operation on real tensors."""
+        is_nested = bool(counted) and nested.is_among(args)
+        if counted is _BY_ITS_PARTS and not is_nested:
+            return self._by_its_parts(func, args, kwargs)
         self.originals.refuse(args)
         with usual_kernels():
             out = func(*args, **kwargs)
         self._hold(out)
-        if counted and nested.is_among(args):
+        if is_nested:
             macs = nested.macs_of(func, args)
             if macs is not None:
                 self._add(macs, _elements(out), str(packet_of(func)))

@@ -110,12 +110,15 @@ def columns_of(diff: Diff, first: Sequence[str]) -> list[str]:
 
 def _others(diff: Diff, metrics: Sequence[str]) -> list[Text]:
     """A line of the totals that changed and have no column."""
-    # Of one unit and by as much: the same elements.
-    shown = {(METRICS[key].unit, diff.delta(key)) for key in metrics}
+    # Of one unit and scope and by as much: the same parameters.
+    shown = {(METRICS[key].unit, METRICS[key].scope, diff.delta(key)) for key in metrics}
     others = [
         change_of(diff, key)
         for key, metric in METRICS.items()
-        if key not in metrics and not metric.twice and diff.delta(key) and (metric.unit, diff.delta(key)) not in shown
+        if key not in metrics
+        and not metric.twice
+        and diff.delta(key)
+        and (metric.unit, metric.scope, diff.delta(key)) not in shown
     ]
     return [Text(f"also {', '.join(others)}", style=_DIM)] if others else []
 

@@ -46,9 +46,7 @@ def _plotly() -> str:
     try:
         from plotly.offline import get_plotlyjs
     except ModuleNotFoundError:
-        raise SettingsError(
-            "the page is drawn with plotly, which is not installed; pip install 'pytest-modelbudget[html]'"
-        ) from None
+        raise SettingsError("the page is drawn with plotly, which is not installed; pip install 'plotly>=6'") from None
     script: str = get_plotlyjs()
     return script
 

@@ -297,5 +297,5 @@ def test_without_the_library_it_says_how_to_get_it(monkeypatch: pytest.MonkeyPat
     from pytest_modelbudget.errors import SettingsError
 
     monkeypatch.setitem(sys.modules, "plotly.offline", None)
-    with pytest.raises(SettingsError, match=r"pip install 'pytest-modelbudget\[html\]'"):
+    with pytest.raises(SettingsError, match=r"pip install 'plotly>=6'"):
         to_html(Run())

@@ -69,8 +69,7 @@ def load(name: str) -> Tool:
                     "pip install setuptools brings it back"
                 ) from None
             raise MeasurementError(
-                f'the counter "{name}" needs {error.name}, which is not installed; '
-                f"pip install 'pytest-modelbudget[{name}]'"
+                f'the counter "{name}" needs {error.name}, which is not installed; pip install {name}'
             ) from None
     tool: Tool = module.TOOL
     return tool

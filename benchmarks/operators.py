@@ -54,7 +54,8 @@ def _described(value: Any) -> Any:
         return type(value).__name__
     if value.layout is not torch.strided or value.is_nested:
         return str(value.layout), str(value.dtype)
-    return tuple(value.shape), value.stride(), str(value.dtype)
+    # Each view of a tensor without elements is possible, whatever its strides are.
+    return tuple(value.shape), value.stride() if value.numel() else None, str(value.dtype)
 
 
 @dataclass

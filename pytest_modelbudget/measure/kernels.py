@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, over
+from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, over, overlaps
 
 aten = torch.ops.aten
 Rule = Callable[..., Any]
@@ -42,6 +42,9 @@ def _convolution(
     args = (inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
     shape = _convolved(*args)
     out = inputs.new_empty(shape) if shape else aten.convolution.default(*args)
+    channels = weight.shape[1] * groups if transposed else weight.shape[0]
+    if (bias is not None and tuple(bias.shape) != (channels,)) or channels % groups:
+        raise RuntimeError(f"convolution: {channels} channels do not fit the bias or the {groups} groups")
     if inputs.dim() == 3:
         # As if it had a height of 1.
         flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
@@ -133,7 +136,7 @@ def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
         given = [each for each in args if isinstance(each, torch.Tensor)]
         dtype = _statistics(inputs, weight, bias, *given)
         saved = mean.new_empty(mean.shape if is_training(*args) else 0, dtype=dtype)
-        return (out, saved, torch.empty_like(saved), *others)
+        return (in_format(out, format_of(inputs)), saved, torch.empty_like(saved), *others)
 
     return normed
 
@@ -181,9 +184,62 @@ def _in_format_of_first(func: Any) -> Rule:
     return formatted
 
 
-# -- storages that are larger than the result ----------------------------------------------------------------------
+def _contiguous(func: Any) -> Rule:
+    """The result is contiguous, whatever the arguments are."""
 
-_UNREDUCED = 0
+    def new(*args: Any, **kwargs: Any) -> torch.Tensor:
+        out: torch.Tensor = func(*args, **kwargs)
+        return in_format(out, torch.contiguous_format)
+
+    return new
+
+
+def _iterated(func: Any) -> Rule:
+    """As PyTorch's iterator over elements lays out its results, which that of a sum tells."""
+
+    def laid_out(first: torch.Tensor, second: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
+        out: torch.Tensor = func(first, second, *args, **kwargs)
+        if not isinstance(second, torch.Tensor):
+            return out
+        total = aten.add.Tensor(*(torch.empty_strided(x.shape, x.stride(), device=x.device) for x in (first, second)))
+        return torch.empty_strided(out.shape, total.stride(), dtype=out.dtype, device=out.device)
+
+    return laid_out
+
+
+def _gated(tensor: torch.Tensor, dim: int = -1) -> torch.Tensor:
+    out: torch.Tensor = aten.glu.default(tensor, dim)
+    return torch.empty_like(aten.add.Tensor(*tensor.chunk(2, dim))) if out.numel() else out
+
+
+def _max_pool_3d(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    """Without a batch it looks at channels last as if there were one."""
+    outs: tuple[torch.Tensor, ...] = aten.max_pool3d_with_indices.default(inputs, *args, **kwargs)
+    if inputs.dim() == 5 or inputs.is_contiguous():
+        return outs
+    if inputs.unsqueeze(0).is_contiguous(memory_format=torch.channels_last_3d):
+        return tuple(in_format(out.unsqueeze(0), torch.channels_last_3d).squeeze(0) for out in outs)
+    if format_of(inputs) is torch.channels_last:
+        raise RuntimeError("max_pool3d: channels last is not known of an input without a batch")
+    return outs
+
+
+def _viewed(tensor: torch.Tensor, size: Sizes) -> torch.Tensor:
+    return aten.view_copy.default(in_format(tensor, torch.contiguous_format), size)  # type: ignore[no-any-return]
+
+
+def _overwritten(func: Any) -> Rule:
+    """Random numbers are not written to where several elements are one."""
+
+    def the_first(first: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if overlaps(first):
+            raise RuntimeError(f"{func}: more than one element of the tensor refers to a single memory location")
+        return func(first, *args, **kwargs)  # type: ignore[no-any-return]
+
+    return the_first
+
+
+# -- storages that are larger than the result ----------------------------------------------------------------------
 
 
 def _loss(func: Any) -> Rule:
@@ -194,6 +250,10 @@ def _loss(func: Any) -> Rule:
         return over(out, math.prod(torch.broadcast_shapes(inputs.shape, target.shape)))
 
     return loss
+
+
+def _negative_likelihood(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    return tuple(in_format(each, torch.contiguous_format) for each in aten.nll_loss2d_forward.default(*args, **kwargs))
 
 
 def _as_large_as_first(func: Any) -> Rule:
@@ -289,11 +349,6 @@ def _eigenvectors(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return values, by_columns(vectors)
 
 
-def _nonzero(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-    found: torch.Tensor = aten.nonzero_static.default(tensor, **kwargs)
-    return found.new_empty(found.shape)
-
-
 # Called with tensors of the meta device in place of all tensors.
 KERNELS: dict[Any, Rule] = {
     aten.convolution.default: _convolution,
@@ -314,7 +369,42 @@ KERNELS: dict[Any, Rule] = {
         )
     },
     **{func: _as_large_as_first(func) for func in (aten.im2col.default, aten.col2im.default)},
-    **{func: _in_format_of_first(func) for func in (aten.max_unpool2d.default,)},
+    **{
+        func: _in_format_of_first(func)
+        for func in (
+            *(aten.reflection_pad2d.default, aten.reflection_pad3d.default),
+            *(aten.replication_pad2d.default, aten.replication_pad3d.default),
+            *(aten.pixel_shuffle.default, aten.pixel_unshuffle.default, aten.channel_shuffle.default),
+            *(aten.native_channel_shuffle.default, aten.max_unpool2d.default),
+        )
+    },
+    **{
+        func: _contiguous(func)
+        for func in (
+            *(aten.normal.Tensor_Tensor, aten.normal.Tensor_float, aten.normal.float_Tensor),
+            *(aten.pow.Scalar, aten.nonzero_static.default),
+        )
+    },
+    **{
+        func: _iterated(func)
+        for func in (
+            *(aten.copysign.Tensor, aten.div.Tensor_mode, aten.floor_divide.default, aten.heaviside.default),
+            *(aten.logaddexp.default, aten.logaddexp2.default, aten.xlogy.Tensor, aten.special_xlog1py.default),
+            *(aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default),
+            aten.native_dropout_backward.default,
+        )
+    },
+    **{
+        func: _overwritten(func)
+        for func in (
+            *(aten.cauchy_.default, aten.exponential_.default, aten.geometric_.default, aten.log_normal_.default),
+            *(aten.uniform_.default, aten.normal_.default, aten.bernoulli_.float, aten.random_.default),
+        )
+    },
+    aten.glu.default: _gated,
+    aten.max_pool3d_with_indices.default: _max_pool_3d,
+    aten.nll_loss2d_forward.default: _negative_likelihood,
+    aten.view_copy.default: _viewed,
     aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),
     aten._embedding_bag_forward_only.default: _embedding_bag(
         aten._embedding_bag_forward_only.default, for_backward=False
@@ -322,7 +412,6 @@ KERNELS: dict[Any, Rule] = {
     aten._fft_r2c.default: _to_half,
     aten._fft_c2c.default: _to_complex,
     aten._fft_c2r.default: _to_real,
-    aten.nonzero_static.default: _nonzero,
     aten._linalg_svd.default: _singular_values,
     aten.linalg_eig.default: _eigenvectors,
 }

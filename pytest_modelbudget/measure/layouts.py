@@ -17,6 +17,11 @@ def is_plain(tensor: torch.Tensor) -> bool:
     return expected > 0
 
 
+def overlaps(tensor: torch.Tensor) -> bool:
+    """Whether several of its elements are one in memory, as after `expand`."""
+    return any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
 def format_of(tensor: torch.Tensor) -> torch.memory_format:
     """The memory format that PyTorch's kernels take a tensor to be in (`suggest_memory_format` in C++).
 

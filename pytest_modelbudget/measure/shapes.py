@@ -14,7 +14,7 @@ import torch
 
 from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe, view
 from pytest_modelbudget.measure.kernels import KERNELS, native_batch_norm, native_layer_norm
-from pytest_modelbudget.measure.layouts import is_plain
+from pytest_modelbudget.measure.layouts import is_plain, overlaps
 
 aten = torch.ops.aten
 # In which a norm's statistics have the dtype of its input.
@@ -124,10 +124,13 @@ def _elementwise(func: Any) -> Callable[..., Any]:
 
 
 def _in_place(func: Any) -> Callable[..., Any]:
+    otherwise = KERNELS.get(func, func)
+
     def the_first(first: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        if not kwargs and first.dtype.is_floating_point and all(_is_like(first, other) for other in others):
+        plain = not kwargs and first.dtype.is_floating_point and not overlaps(first)
+        if plain and all(_is_like(first, other) for other in others):
             return first
-        return func(first, *others, **kwargs)
+        return otherwise(first, *others, **kwargs)
 
     return the_first
 

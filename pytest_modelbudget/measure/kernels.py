@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, over, overlaps
+from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, iterated, like, over, overlaps
 
 aten = torch.ops.aten
 Rule = Callable[..., Any]
@@ -119,13 +119,23 @@ def _statistics(inputs: torch.Tensor, *weights: torch.Tensor | None) -> torch.dt
     return next((each.dtype for each in weights if each is not None), inputs.dtype)
 
 
+def _format_of_normed(inputs: torch.Tensor) -> torch.memory_format:
+    """Batch norm decides by what lies without a gap first, where dimensions of size 1 leave it open."""
+    if inputs.is_contiguous():
+        return torch.contiguous_format
+    for memory_format, dims in ((torch.channels_last, 4), (torch.channels_last_3d, 5)):
+        if inputs.dim() == dims and inputs.is_contiguous(memory_format=memory_format):
+            return memory_format
+    return format_of(inputs)
+
+
 def native_batch_norm(
     inputs: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *args: float
 ) -> tuple[torch.Tensor, ...]:
     """Outside training nothing is saved."""
     out, *_ = aten.native_batch_norm.default(inputs, weight, bias, mean, var, training, *args)
     saved = inputs.new_empty(inputs.shape[1] if training else 0, dtype=_statistics(inputs, weight, bias, mean, var))
-    return out, saved, torch.empty_like(saved)
+    return in_format(out, _format_of_normed(inputs)), saved, torch.empty_like(saved)
 
 
 def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
@@ -136,7 +146,7 @@ def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
         given = [each for each in args if isinstance(each, torch.Tensor)]
         dtype = _statistics(inputs, weight, bias, *given)
         saved = mean.new_empty(mean.shape if is_training(*args) else 0, dtype=dtype)
-        return (in_format(out, format_of(inputs)), saved, torch.empty_like(saved), *others)
+        return (in_format(out, _format_of_normed(inputs)), saved, torch.empty_like(saved), *others)
 
     return normed
 
@@ -195,21 +205,24 @@ def _contiguous(func: Any) -> Rule:
 
 
 def _iterated(func: Any) -> Rule:
-    """As PyTorch's iterator over elements lays out its results, which that of a sum tells."""
+    """The result is as PyTorch's iterator over elements lays it out."""
 
-    def laid_out(first: torch.Tensor, second: Any, *args: Any, **kwargs: Any) -> torch.Tensor:
-        out: torch.Tensor = func(first, second, *args, **kwargs)
-        if not isinstance(second, torch.Tensor):
-            return out
-        total = aten.add.Tensor(*(torch.empty_strided(x.shape, x.stride(), device=x.device) for x in (first, second)))
-        return torch.empty_strided(out.shape, total.stride(), dtype=out.dtype, device=out.device)
+    def laid_out(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return iterated(func(*args, **kwargs), *(arg for arg in args if isinstance(arg, torch.Tensor)))
 
     return laid_out
 
 
-def _gated(tensor: torch.Tensor, dim: int = -1) -> torch.Tensor:
-    out: torch.Tensor = aten.glu.default(tensor, dim)
-    return torch.empty_like(aten.add.Tensor(*tensor.chunk(2, dim))) if out.numel() else out
+def _like_first(func: Any) -> Rule:
+    """The results of the shape of the first argument have its strides, those of dimensions of size 1 included."""
+
+    def laid_out(first: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        out = func(first, *args, **kwargs)
+        if kwargs.get("memory_format") not in (None, torch.preserve_format):
+            return out
+        return like(out, first) if isinstance(out, torch.Tensor) else tuple(like(each, first) for each in out)
+
+    return laid_out
 
 
 def _max_pool_3d(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
@@ -250,6 +263,10 @@ def _loss(func: Any) -> Rule:
         return over(out, math.prod(torch.broadcast_shapes(inputs.shape, target.shape)))
 
     return loss
+
+
+def _log_sigmoid(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(in_format(each, torch.contiguous_format) for each in aten.log_sigmoid_forward.default(tensor))
 
 
 def _negative_likelihood(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
@@ -401,7 +418,16 @@ KERNELS: dict[Any, Rule] = {
             *(aten.uniform_.default, aten.normal_.default, aten.bernoulli_.float, aten.random_.default),
         )
     },
-    aten.glu.default: _gated,
+    **{
+        func: _like_first(func)
+        for func in (
+            *(aten.empty_like.default, aten.zeros_like.default, aten.ones_like.default, aten.full_like.default),
+            *(aten.rand_like.default, aten.randn_like.default, aten.flip.default, aten.sort.default),
+            *(aten.sort.stable, aten._prelu_kernel.default, aten.binary_cross_entropy_with_logits.default),
+            aten._scaled_dot_product_flash_attention_for_cpu.default,
+        )
+    },
+    aten.log_sigmoid_forward.default: _log_sigmoid,
     aten.max_pool3d_with_indices.default: _max_pool_3d,
     aten.nll_loss2d_forward.default: _negative_likelihood,
     aten.view_copy.default: _viewed,

@@ -92,7 +92,15 @@ def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
     known = tensor.dim() and all(-tensor.dim() <= dim < tensor.dim() for dim in dims)
     if known and len(shifts) == max(len(dims), 1) and is_plain(tensor):
         return torch.empty_like(tensor)
-    return aten.roll.default(tensor, shifts, dims)  # type: ignore[no-any-return]
+    out: torch.Tensor = aten.roll.default(tensor, shifts, dims)
+    if not dims or not tensor.numel():
+        return out
+    # Both parts of one dimension after the other are put together.
+    for shift, dim in zip(shifts, dims, strict=True):
+        start = -shift % tensor.shape[dim]
+        parts = tensor.narrow(dim, start, tensor.shape[dim] - start), tensor.narrow(dim, 0, start)
+        tensor = torch.cat(parts, dim)
+    return tensor
 
 
 def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Tensor:

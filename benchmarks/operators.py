@@ -38,11 +38,12 @@ SEED = 0
 
 
 class Operator(nn.Module):
-    """A module whose forward pass is one operator, and that notes what the results are like."""
+    """A module whose forward pass is one operator, and which notes what the results are like."""
 
     def __init__(self, function: Callable[..., Any], results: list[Any]) -> None:
         super().__init__()
-        self.run = lambda *args, **kwargs: _noted(function(*args, **kwargs), results)  # a function is not copied
+        # In a function, since that is not copied.
+        self.run: Callable[..., Any] = lambda *args, **kwargs: _noted(function(*args, **kwargs), results)
 
     def forward(self, args: Any, kwargs: Any) -> Any:
         return self.run(*args, **kwargs)
@@ -79,7 +80,7 @@ class Outcome:
 
 def compare(function: Callable[..., Any], args: Any, kwargs: Any, mode: str = "eval") -> Outcome:
     """Measure one call on abstract and on real tensors."""
-    found = {}
+    found: dict[str, Any] = {}
     for run in ("abstract", "real"):
         results: list[Any] = []
         subject = Subject(Operator(function, results))
@@ -232,8 +233,10 @@ def outcomes(op: Any, setting: str, form: str, layout: str = "") -> Iterator[Out
     """What becomes of each sample of an operator."""
     try:
         for function, args, kwargs in samples(op, setting, form):
-            call = laid_out(LAYOUTS[layout], (args, kwargs)) if layout else (args, kwargs)
-            yield compare(function, *call, setting.split()[1])
+            call = (args, kwargs)
+            if layout:
+                call = laid_out(LAYOUTS[layout], call)
+            yield compare(function, call[0], call[1], setting.split()[1])
     except (RuntimeError, NotImplementedError, AssertionError, ImportError, ModuleNotFoundError) as error:
         yield Outcome("no samples", str(error).partition("\n")[0])
 

@@ -128,8 +128,8 @@ def view(description: Description, base: AbstractTensor, mirrors: tuple[bool, bo
     if base.is_mirrored or mirrors is not None:
         conjugates, negates = mirrors or (False, False)
         conjugated, negated = base.is_conj() != conjugates, base.is_neg() != negates
-        torch._C._set_conj(seen, conjugated)  # type: ignore[attr-defined]
-        torch._C._set_neg(seen, negated)  # type: ignore[attr-defined]
+        torch._C._set_conj(seen, conjugated)
+        torch._C._set_neg(seen, negated)
         seen.is_mirrored = conjugated or negated
     return seen
 

@@ -42,9 +42,7 @@ def _convolution(
     args = (inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
     shape = _convolved(*args)
     out = inputs.new_empty(shape) if shape else aten.convolution.default(*args)
-    channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    if (bias is not None and tuple(bias.shape) != (channels,)) or channels % groups:
-        raise RuntimeError(f"convolution: {channels} channels do not fit the bias or the {groups} groups")
+    _check_channels(inputs, weight, bias, transposed, groups)
     if inputs.dim() == 3:
         # As if it had a height of 1.
         flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
@@ -53,6 +51,18 @@ def _convolution(
         return out
     memory_format = _convolution_format(inputs, weight)
     return out if memory_format is torch.contiguous_format else in_format(out, memory_format)
+
+
+def _check_channels(
+    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, transposed: bool, groups: int
+) -> None:
+    """Refuse what the kernels refuse and the meta device takes; users are told in the kernels' own words."""
+    channels, taken = weight.shape[0], weight.shape[1] * groups
+    if transposed:
+        channels, taken = taken, channels
+    fits = taken == inputs.shape[1] and not weight.shape[0] % groups
+    if not fits or (bias is not None and tuple(bias.shape) != (channels,)):
+        raise RuntimeError(f"convolution: {tuple(inputs.shape)}, {tuple(weight.shape)} and the bias do not fit")
 
 
 def _convolved(
@@ -366,6 +376,12 @@ def _eigenvectors(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return values, by_columns(vectors)
 
 
+def _unpacked(factors: torch.Tensor, pivots: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    if pivots.shape[:-1] != factors.shape[:-2]:
+        raise RuntimeError("lu_unpack: there are not as many pivots as matrices")
+    return aten.lu_unpack.default(factors, pivots, *args, **kwargs)  # type: ignore[no-any-return]
+
+
 # Called with tensors of the meta device in place of all tensors.
 KERNELS: dict[Any, Rule] = {
     aten.convolution.default: _convolution,
@@ -408,7 +424,7 @@ KERNELS: dict[Any, Rule] = {
             *(aten.copysign.Tensor, aten.div.Tensor_mode, aten.floor_divide.default, aten.heaviside.default),
             *(aten.logaddexp.default, aten.logaddexp2.default, aten.xlogy.Tensor, aten.special_xlog1py.default),
             *(aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default),
-            aten.native_dropout_backward.default,
+            *(aten.native_dropout_backward.default, aten.ldexp.Tensor),
         )
     },
     **{
@@ -431,6 +447,7 @@ KERNELS: dict[Any, Rule] = {
     aten.max_pool3d_with_indices.default: _max_pool_3d,
     aten.nll_loss2d_forward.default: _negative_likelihood,
     aten.view_copy.default: _viewed,
+    aten.lu_unpack.default: _unpacked,
     aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),
     aten._embedding_bag_forward_only.default: _embedding_bag(
         aten._embedding_bag_forward_only.default, for_backward=False

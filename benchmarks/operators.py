@@ -23,22 +23,27 @@ from torch.utils import _pytree as pytree
 
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.measure.inputs import given_inputs
+from pytest_modelbudget.measure.layouts import format_of
 from pytest_modelbudget.measure.measuring import measure_subject
 from pytest_modelbudget.measure.subject import Subject
 
-EQUAL, FELL_BACK, REFUSED, DIFFER, CRASH = "equal", "fell back", "refused in both", "DIFFER", "CRASH"
+EQUAL, FELL_BACK, REFUSED, UNSOLVABLE = "equal", "fell back", "refused in both", "unsolvable"
+DIFFER, CRASH = "DIFFER", "CRASH"
 SETTINGS = ("float32 eval", "float32 train", "bfloat16 eval", "complex64 eval", "int64 eval")
 FORMS = ("function", "in place", "out")
 _NEEDS = "needs the elements of a tensor"
+# What `torch.linalg` says of numbers for which there is no answer; an abstract run has no numbers.
+_NO_ANSWER = ("_LinAlgError", "is zero and using it")
 SEED = 0
 
 
 class Operator(nn.Module):
-    """A module whose forward pass is one operator, and that notes what the results are like."""
+    """A module whose forward pass is one operator, and which notes what the results are like."""
 
     def __init__(self, function: Callable[..., Any], results: list[Any]) -> None:
         super().__init__()
-        self.run = lambda *args, **kwargs: _noted(function(*args, **kwargs), results)  # a function is not copied
+        # In a function, since that is not copied.
+        self.run: Callable[..., Any] = lambda *args, **kwargs: _noted(function(*args, **kwargs), results)
 
     def forward(self, args: Any, kwargs: Any) -> Any:
         return self.run(*args, **kwargs)
@@ -54,7 +59,10 @@ def _described(value: Any) -> Any:
         return type(value).__name__
     if value.layout is not torch.strided or value.is_nested:
         return str(value.layout), str(value.dtype)
-    return tuple(value.shape), value.stride(), str(value.dtype)
+    # Whether it can be viewed in another shape depends on the strides of dimensions of more than one element alone, and
+    # how later operations lay out their results on the memory format beside: the other strides mean nothing.
+    strides = [step for size, step in zip(value.shape, value.stride(), strict=True) if size > 1 and value.numel()]
+    return tuple(value.shape), strides, str(format_of(value)) if value.numel() else None, str(value.dtype)
 
 
 @dataclass
@@ -72,7 +80,7 @@ class Outcome:
 
 def compare(function: Callable[..., Any], args: Any, kwargs: Any, mode: str = "eval") -> Outcome:
     """Measure one call on abstract and on real tensors."""
-    found = {}
+    found: dict[str, Any] = {}
     for run in ("abstract", "real"):
         results: list[Any] = []
         subject = Subject(Operator(function, results))
@@ -97,6 +105,8 @@ def compare(function: Callable[..., Any], args: Any, kwargs: Any, mode: str = "e
     if isinstance(abstract, str) and isinstance(real, str):
         same = _message(abstract) == _message(real)
         return Outcome(REFUSED, "" if same else f"in other words: {_message(abstract)} | {_message(real)}")
+    if isinstance(real, str) and any(words in real for words in _NO_ANSWER):
+        return Outcome(UNSOLVABLE, _message(real))
     if isinstance(abstract, str) or isinstance(real, str):
         return Outcome(DIFFER, f"abstract {abstract}, real {real}")
     differing = [f"{key} {abstract[key]} | {real[key]}" for key in abstract if abstract[key] != real[key]]
@@ -223,8 +233,10 @@ def outcomes(op: Any, setting: str, form: str, layout: str = "") -> Iterator[Out
     """What becomes of each sample of an operator."""
     try:
         for function, args, kwargs in samples(op, setting, form):
-            call = laid_out(LAYOUTS[layout], (args, kwargs)) if layout else (args, kwargs)
-            yield compare(function, *call, setting.split()[1])
+            call = (args, kwargs)
+            if layout:
+                call = laid_out(LAYOUTS[layout], call)
+            yield compare(function, call[0], call[1], setting.split()[1])
     except (RuntimeError, NotImplementedError, AssertionError, ImportError, ModuleNotFoundError) as error:
         yield Outcome("no samples", str(error).partition("\n")[0])
 
@@ -280,7 +292,7 @@ def _print(line: str = "") -> None:
 
 
 def _report(counts: dict[str, Counter[str]], told: dict[tuple[str, str], Counter[str]], verbose: bool) -> int:
-    verdicts = (EQUAL, FELL_BACK, REFUSED, "no samples", DIFFER, CRASH)
+    verdicts = (EQUAL, FELL_BACK, REFUSED, UNSOLVABLE, "no samples", DIFFER, CRASH)
     total = sum(counts.values(), Counter[str]())
     _print(f"{'':48}" + "".join(f"{verdict:>17}" for verdict in verdicts))
     for row, counted in [*sorted(counts.items()), ("all", total)]:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, over
+from pytest_modelbudget.measure.layouts import by_columns, format_of, in_format, iterated, like, over, overlaps
 
 aten = torch.ops.aten
 Rule = Callable[..., Any]
@@ -42,6 +42,7 @@ def _convolution(
     args = (inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
     shape = _convolved(*args)
     out = inputs.new_empty(shape) if shape else aten.convolution.default(*args)
+    _check_channels(inputs, weight, bias, transposed, groups)
     if inputs.dim() == 3:
         # As if it had a height of 1.
         flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
@@ -50,6 +51,18 @@ def _convolution(
         return out
     memory_format = _convolution_format(inputs, weight)
     return out if memory_format is torch.contiguous_format else in_format(out, memory_format)
+
+
+def _check_channels(
+    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, transposed: bool, groups: int
+) -> None:
+    """Refuse what the kernels refuse and the meta device takes; users are told in the kernels' own words."""
+    channels, taken = weight.shape[0], weight.shape[1] * groups
+    if transposed:
+        channels, taken = taken, channels
+    fits = taken == inputs.shape[1] and not weight.shape[0] % groups
+    if not fits or (bias is not None and tuple(bias.shape) != (channels,)):
+        raise RuntimeError(f"convolution: {tuple(inputs.shape)}, {tuple(weight.shape)} and the bias do not fit")
 
 
 def _convolved(
@@ -116,13 +129,23 @@ def _statistics(inputs: torch.Tensor, *weights: torch.Tensor | None) -> torch.dt
     return next((each.dtype for each in weights if each is not None), inputs.dtype)
 
 
+def _format_of_normed(inputs: torch.Tensor) -> torch.memory_format:
+    """Batch norm decides by what lies without a gap first, where dimensions of size 1 leave it open."""
+    if inputs.is_contiguous():
+        return torch.contiguous_format
+    for memory_format, dims in ((torch.channels_last, 4), (torch.channels_last_3d, 5)):
+        if inputs.dim() == dims and inputs.is_contiguous(memory_format=memory_format):
+            return memory_format
+    return format_of(inputs)
+
+
 def native_batch_norm(
     inputs: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *args: float
 ) -> tuple[torch.Tensor, ...]:
     """Outside training nothing is saved."""
     out, *_ = aten.native_batch_norm.default(inputs, weight, bias, mean, var, training, *args)
     saved = inputs.new_empty(inputs.shape[1] if training else 0, dtype=_statistics(inputs, weight, bias, mean, var))
-    return out, saved, torch.empty_like(saved)
+    return in_format(out, _format_of_normed(inputs)), saved, torch.empty_like(saved)
 
 
 def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
@@ -133,7 +156,7 @@ def _saving_as_batch_norm(func: Any, is_training: Callable[..., bool]) -> Rule:
         given = [each for each in args if isinstance(each, torch.Tensor)]
         dtype = _statistics(inputs, weight, bias, *given)
         saved = mean.new_empty(mean.shape if is_training(*args) else 0, dtype=dtype)
-        return (out, saved, torch.empty_like(saved), *others)
+        return (in_format(out, _format_of_normed(inputs)), saved, torch.empty_like(saved), *others)
 
     return normed
 
@@ -181,9 +204,65 @@ def _in_format_of_first(func: Any) -> Rule:
     return formatted
 
 
-# -- storages that are larger than the result ----------------------------------------------------------------------
+def _contiguous(func: Any) -> Rule:
+    """The result is contiguous, whatever the arguments are."""
 
-_UNREDUCED = 0
+    def new(*args: Any, **kwargs: Any) -> torch.Tensor:
+        out: torch.Tensor = func(*args, **kwargs)
+        return in_format(out, torch.contiguous_format)
+
+    return new
+
+
+def _iterated(func: Any) -> Rule:
+    """The result is as PyTorch's iterator over elements lays it out."""
+
+    def laid_out(*args: Any, **kwargs: Any) -> torch.Tensor:
+        return iterated(func(*args, **kwargs), *(arg for arg in args if isinstance(arg, torch.Tensor)))
+
+    return laid_out
+
+
+def _like_first(func: Any) -> Rule:
+    """The results of the shape of the first argument have its strides, those of dimensions of size 1 included."""
+
+    def laid_out(first: torch.Tensor, *args: Any, **kwargs: Any) -> Any:
+        out = func(first, *args, **kwargs)
+        if kwargs.get("memory_format") not in (None, torch.preserve_format):
+            return out
+        return like(out, first) if isinstance(out, torch.Tensor) else tuple(like(each, first) for each in out)
+
+    return laid_out
+
+
+def _max_pool_3d(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    """Without a batch it looks at channels last as if there were one."""
+    outs: tuple[torch.Tensor, ...] = aten.max_pool3d_with_indices.default(inputs, *args, **kwargs)
+    if inputs.dim() == 5 or inputs.is_contiguous():
+        return outs
+    if inputs.unsqueeze(0).is_contiguous(memory_format=torch.channels_last_3d):
+        return tuple(in_format(out.unsqueeze(0), torch.channels_last_3d).squeeze(0) for out in outs)
+    if format_of(inputs) is torch.channels_last:
+        raise RuntimeError("max_pool3d: channels last is not known of an input without a batch")
+    return outs
+
+
+def _viewed(tensor: torch.Tensor, size: Sizes) -> torch.Tensor:
+    return aten.view_copy.default(in_format(tensor, torch.contiguous_format), size)  # type: ignore[no-any-return]
+
+
+def _overwritten(func: Any) -> Rule:
+    """Random numbers are not written to where several elements are one."""
+
+    def the_first(first: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if overlaps(first):
+            raise RuntimeError(f"{func}: more than one element of the tensor refers to a single memory location")
+        return func(first, *args, **kwargs)  # type: ignore[no-any-return]
+
+    return the_first
+
+
+# -- storages that are larger than the result ----------------------------------------------------------------------
 
 
 def _loss(func: Any) -> Rule:
@@ -194,6 +273,14 @@ def _loss(func: Any) -> Rule:
         return over(out, math.prod(torch.broadcast_shapes(inputs.shape, target.shape)))
 
     return loss
+
+
+def _log_sigmoid(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    return tuple(in_format(each, torch.contiguous_format) for each in aten.log_sigmoid_forward.default(tensor))
+
+
+def _negative_likelihood(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    return tuple(in_format(each, torch.contiguous_format) for each in aten.nll_loss2d_forward.default(*args, **kwargs))
 
 
 def _as_large_as_first(func: Any) -> Rule:
@@ -289,9 +376,10 @@ def _eigenvectors(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
     return values, by_columns(vectors)
 
 
-def _nonzero(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-    found: torch.Tensor = aten.nonzero_static.default(tensor, **kwargs)
-    return found.new_empty(found.shape)
+def _unpacked(factors: torch.Tensor, pivots: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
+    if pivots.shape[:-1] != factors.shape[:-2]:
+        raise RuntimeError("lu_unpack: there are not as many pivots as matrices")
+    return aten.lu_unpack.default(factors, pivots, *args, **kwargs)  # type: ignore[no-any-return]
 
 
 # Called with tensors of the meta device in place of all tensors.
@@ -314,7 +402,52 @@ KERNELS: dict[Any, Rule] = {
         )
     },
     **{func: _as_large_as_first(func) for func in (aten.im2col.default, aten.col2im.default)},
-    **{func: _in_format_of_first(func) for func in (aten.max_unpool2d.default,)},
+    **{
+        func: _in_format_of_first(func)
+        for func in (
+            *(aten.reflection_pad2d.default, aten.reflection_pad3d.default),
+            *(aten.replication_pad2d.default, aten.replication_pad3d.default),
+            *(aten.pixel_shuffle.default, aten.pixel_unshuffle.default, aten.channel_shuffle.default),
+            *(aten.native_channel_shuffle.default, aten.max_unpool2d.default),
+        )
+    },
+    **{
+        func: _contiguous(func)
+        for func in (
+            *(aten.normal.Tensor_Tensor, aten.normal.Tensor_float, aten.normal.float_Tensor),
+            *(aten.pow.Scalar, aten.nonzero_static.default),
+        )
+    },
+    **{
+        func: _iterated(func)
+        for func in (
+            *(aten.copysign.Tensor, aten.div.Tensor_mode, aten.floor_divide.default, aten.heaviside.default),
+            *(aten.logaddexp.default, aten.logaddexp2.default, aten.xlogy.Tensor, aten.special_xlog1py.default),
+            *(aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default),
+            *(aten.native_dropout_backward.default, aten.ldexp.Tensor),
+        )
+    },
+    **{
+        func: _overwritten(func)
+        for func in (
+            *(aten.cauchy_.default, aten.exponential_.default, aten.geometric_.default, aten.log_normal_.default),
+            *(aten.uniform_.default, aten.normal_.default, aten.bernoulli_.float, aten.random_.default),
+        )
+    },
+    **{
+        func: _like_first(func)
+        for func in (
+            *(aten.empty_like.default, aten.zeros_like.default, aten.ones_like.default, aten.full_like.default),
+            *(aten.rand_like.default, aten.randn_like.default, aten.flip.default, aten.sort.default),
+            *(aten.sort.stable, aten._prelu_kernel.default, aten.binary_cross_entropy_with_logits.default),
+            aten._scaled_dot_product_flash_attention_for_cpu.default,
+        )
+    },
+    aten.log_sigmoid_forward.default: _log_sigmoid,
+    aten.max_pool3d_with_indices.default: _max_pool_3d,
+    aten.nll_loss2d_forward.default: _negative_likelihood,
+    aten.view_copy.default: _viewed,
+    aten.lu_unpack.default: _unpacked,
     aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),
     aten._embedding_bag_forward_only.default: _embedding_bag(
         aten._embedding_bag_forward_only.default, for_backward=False
@@ -322,7 +455,6 @@ KERNELS: dict[Any, Rule] = {
     aten._fft_r2c.default: _to_half,
     aten._fft_c2c.default: _to_complex,
     aten._fft_c2r.default: _to_real,
-    aten.nonzero_static.default: _nonzero,
     aten._linalg_svd.default: _singular_values,
     aten.linalg_eig.default: _eigenvectors,
 }

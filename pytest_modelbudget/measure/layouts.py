@@ -17,6 +17,11 @@ def is_plain(tensor: torch.Tensor) -> bool:
     return expected > 0
 
 
+def overlaps(tensor: torch.Tensor) -> bool:
+    """Whether several of its elements are one in memory, as after `expand`."""
+    return any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
+
+
 def format_of(tensor: torch.Tensor) -> torch.memory_format:
     """The memory format that PyTorch's kernels take a tensor to be in (`suggest_memory_format` in C++).
 
@@ -36,6 +41,23 @@ def format_of(tensor: torch.Tensor) -> torch.memory_format:
 def in_format(tensor: torch.Tensor, memory_format: torch.memory_format) -> torch.Tensor:
     """A new tensor of the same shape and dtype in a memory format."""
     return torch.empty(tensor.shape, dtype=tensor.dtype, device=tensor.device, memory_format=memory_format)
+
+
+def like(out: torch.Tensor, first: torch.Tensor) -> torch.Tensor:
+    """A new tensor like ``out``, with the strides of a copy of ``first`` where that has the same shape."""
+    if out.shape != first.shape:
+        return out
+    strides = torch.ops.aten.clone.default(first).stride()
+    return torch.empty_strided(out.shape, strides, dtype=out.dtype, device=out.device)
+
+
+def iterated(out: torch.Tensor, *operands: torch.Tensor) -> torch.Tensor:
+    """A new tensor like ``out``, laid out as PyTorch's iterator over the elements of two ``operands`` does."""
+    if len(operands) < 2:
+        return out
+    blanks = [torch.empty_strided(each.shape, each.stride(), device=each.device) for each in operands]
+    strides = torch.ops.aten.add.Tensor(*blanks).stride()
+    return torch.empty_strided(out.shape, strides, dtype=out.dtype, device=out.device)
 
 
 def by_columns(tensor: torch.Tensor) -> torch.Tensor:

@@ -243,15 +243,15 @@ class Propagation:
                 raise
             raise self._needs(func, "gives a result whose shape depends on the elements of a tensor") from None
 
-    def make(self, description: Description) -> AbstractTensor:
-        """A result in a storage of its own."""
-        return make(description, Storage(description.nbytes, self._memory))
+    def make(self, description: Description, nbytes: int | None = None) -> AbstractTensor:
+        """A result in a storage of its own, which may be larger than the result reaches."""
+        return make(description, Storage(description.nbytes if nbytes is None else nbytes, self._memory))
 
     def _build(self, remembered: Any, args: Any, kwargs: Any) -> Any:
         """A new result from what was remembered of an earlier one."""
         kind = type(remembered)
         if kind is New:
-            return make(remembered.description, Storage(remembered.nbytes, self._memory))
+            return self.make(remembered.description, remembered.nbytes)
         if kind is list or kind is tuple:
             return kind([self._build(item, args, kwargs) for item in remembered])
         if kind is Alias:

@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from pytest_modelbudget.measure.abstract import AbstractTensor, Description, describe, view
+from pytest_modelbudget.measure.abstract import AbstractTensor, describe, view
 from pytest_modelbudget.measure.kernels import KERNELS, native_batch_norm, native_layer_norm
-from pytest_modelbudget.measure.layouts import is_plain
+from pytest_modelbudget.measure.layouts import is_plain, overlaps
 
 aten = torch.ops.aten
 # In which a norm's statistics have the dtype of its input.
 _EXACT = (torch.float32, torch.float64)
-Make = Callable[[Description], AbstractTensor]
+Make = Callable[..., AbstractTensor]  # of a description, and of the storage's size where that is another
 
 
 def _grouped_product(left: torch.Tensor, right: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
@@ -93,7 +93,15 @@ def _roll(tensor: torch.Tensor, shifts: Any, dims: Any = ()) -> torch.Tensor:
     known = tensor.dim() and all(-tensor.dim() <= dim < tensor.dim() for dim in dims)
     if known and len(shifts) == max(len(dims), 1) and is_plain(tensor):
         return torch.empty_like(tensor)
-    return aten.roll.default(tensor, shifts, dims)  # type: ignore[no-any-return]
+    out: torch.Tensor = aten.roll.default(tensor, shifts, dims)
+    if not dims or not tensor.numel():
+        return out
+    # Both parts of one dimension after the other are put together.
+    for shift, dim in zip(shifts, dims, strict=True):
+        start = -shift % tensor.shape[dim]
+        parts = tensor.narrow(dim, start, tensor.shape[dim] - start), tensor.narrow(dim, 0, start)
+        tensor = torch.cat(parts, dim)
+    return tensor
 
 
 def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Tensor:
@@ -125,10 +133,13 @@ def _elementwise(func: Any) -> Callable[..., Any]:
 
 
 def _in_place(func: Any) -> Callable[..., Any]:
+    otherwise = KERNELS.get(func, func)
+
     def the_first(first: torch.Tensor, *others: Any, **kwargs: Any) -> Any:
-        if not kwargs and first.dtype.is_floating_point and all(_is_like(first, other) for other in others):
+        plain = not kwargs and first.dtype.is_floating_point and not overlaps(first)
+        if plain and all(_is_like(first, other) for other in others):
             return first
-        return func(first, *others, **kwargs)
+        return otherwise(first, *others, **kwargs)
 
     return the_first
 
@@ -174,10 +185,32 @@ def _pack_padded_sequence(
     return make(describe(shape, strides, inputs.dtype, inputs.device)), batch_sizes
 
 
+def _scattered(func: Any) -> Callable[..., AbstractTensor]:
+    """What is scattered into is copied with its whole storage, which may be larger than it reaches."""
+
+    def into_copy(make: Make, first: torch.Tensor, *args: Any, **kwargs: Any) -> AbstractTensor:
+        out = func(*(_on_meta(each) for each in (first, *args)), **kwargs)
+        description = describe(tuple(out.shape), out.stride(), out.dtype, first.device)
+        if overlaps(first):
+            return make(description)
+        whole = first.held.nbytes if isinstance(first, AbstractTensor) else first.untyped_storage().nbytes()
+        return make(description, whole)
+
+    return into_copy
+
+
+def _on_meta(value: Any) -> Any:
+    if not isinstance(value, torch.Tensor):
+        return value
+    return torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device="meta")
+
+
 def _as_strided(
-    _: Make, tensor: AbstractTensor, size: list[int], stride: list[int], storage_offset: int | None = None
-) -> AbstractTensor:
+    _: Make, tensor: torch.Tensor, size: list[int], stride: list[int], storage_offset: int | None = None
+) -> torch.Tensor:
     """The storage may be larger than the tensor reaches; how large, the meta device cannot know."""
+    if not isinstance(tensor, AbstractTensor):  # a real one that abstract values were written into
+        return tensor.as_strided(size, stride, storage_offset)
     seen = describe(tuple(size), tuple(stride), tensor.dtype, tensor.device)
     offset = tensor.storage_offset() if storage_offset is None else storage_offset
     needed = seen.nbytes + offset * tensor.dtype.itemsize
@@ -190,7 +223,7 @@ def _as_strided(
     return view(seen, tensor, offset=offset)
 
 
-def _as_strided_in_place(make: Make, tensor: AbstractTensor, *args: Any, **kwargs: Any) -> AbstractTensor:
+def _as_strided_in_place(make: Make, tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
     tensor.data = _as_strided(make, tensor, *args, **kwargs)
     return tensor
 
@@ -231,6 +264,13 @@ RULES: dict[Any, Callable[..., Any]] = {
 # Called with the tensors as they are, abstract ones and real ones.
 BY_HAND: dict[Any, Callable[..., Any]] = {
     aten._pack_padded_sequence.default: _pack_padded_sequence,
+    **{
+        func: _scattered(func)
+        for func in (
+            *(aten.as_strided_scatter.default, aten.diagonal_scatter.default),
+            *(aten.select_scatter.default, aten.slice_scatter.default),
+        )
+    },
     aten.as_strided.default: _as_strided,
     aten.as_strided_.default: _as_strided_in_place,
 }

@@ -90,7 +90,7 @@ def _measure(
                 # The model caught the error and went another way than it does on real tensors.
                 note = recorder.needed[0]
             elif needs_values(recorder, result.__cause__):
-                note = _why(result.__cause__)
+                note = str(result.__cause__).partition("\n")[0]
             else:
                 raise result
             left_integers = recorder.propagation is not None and recorder.propagation.left_integers
@@ -104,13 +104,6 @@ def _measure(
     if isinstance(result, MeasurementError):
         raise result
     return result, recorder.is_settled
-
-
-def _why(error: BaseException | None) -> str:
-    """Why a forward pass cannot do without elements, in a line."""
-    text = str(error).partition("\n")[0]
-    operation, _, missing = text.partition(": We could not find the fake impl")
-    return f"{operation} has no kernel for tensors without elements" if missing else text
 
 
 def _run(

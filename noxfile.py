@@ -20,7 +20,10 @@ PROJECT = PYPROJECT["project"]
 PYTHONS = nox.project.python_versions(PYPROJECT)
 nox.options.sessions = ["check", f"wall-{PYTHONS[0]}"]
 # What measures, and what it brings with it.
-MEASURING = ("torch", "torchvision", "thop", "ptflops", "fvcore", "pytorch-model-summary", "transformers")
+MEASURING = (
+    *("torch", "torchvision", "thop", "ptflops", "fvcore", "pytorch-model-summary", "transformers"),
+    *("lightning", "peft"),
+)
 
 
 def declared() -> list[str]:

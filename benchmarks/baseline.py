@@ -17,7 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Baseline
+from pytest_modelbudget.baseline.store import Baseline
 
 BLOCKS = 12_500
 INSIDE = {

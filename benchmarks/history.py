@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Recorded, to_text
+from pytest_modelbudget.baseline.store import Recorded, to_text
 
 LAYERS = 60
 PYPROJECT = b'[tool.modelbudget.models.net]\nfactory = "net:build"\ninputs = [1, 64]\n'
@@ -70,7 +70,12 @@ def main() -> None:
         subprocess.run([*git, "fast-import", "--quiet"], input=b"".join(stream(options.commits)), check=True)
         subprocess.run([*git, "checkout", "-q", "main"], check=True)
         seconds = []
-        command = [sys.executable, "-c", "from pytest_modelbudget.cli import main; raise SystemExit(main())", "history"]
+        command = [
+            sys.executable,
+            "-c",
+            "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())",
+            "history",
+        ]
         for _ in range(options.rounds):
             start = time.perf_counter()
             output = subprocess.run([*command, "--json"], cwd=folder, check=True, capture_output=True).stdout

@@ -21,11 +21,11 @@ import torch
 from torch import nn
 from torch.utils import _pytree as pytree
 
+from pytest_modelbudget.engine.arguments import given_inputs
+from pytest_modelbudget.engine.layouts import format_of
+from pytest_modelbudget.engine.measuring import measure_subject
+from pytest_modelbudget.engine.sources import Subject
 from pytest_modelbudget.errors import MeasurementError
-from pytest_modelbudget.measure.inputs import given_inputs
-from pytest_modelbudget.measure.layouts import format_of
-from pytest_modelbudget.measure.measuring import measure_subject
-from pytest_modelbudget.measure.subject import Subject
 
 EQUAL, FELL_BACK, REFUSED, UNSOLVABLE = "equal", "fell back", "refused in both", "unsolvable"
 DIFFER, CRASH = "DIFFER", "CRASH"

@@ -17,10 +17,10 @@ from pathlib import Path
 from playwright.sync_api import sync_playwright
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import check
-from pytest_modelbudget.limit import Limit
+from pytest_modelbudget.gate.verdict import check
 from pytest_modelbudget.report.html import to_html
 from pytest_modelbudget.report.run import Run
+from pytest_modelbudget.settings.limits import Limit
 
 BLOCKS = 1250
 

@@ -11,11 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from pytest_modelbudget import cli, fixtures, plugin
-from pytest_modelbudget.inputs import DTYPES
-from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS, Metric
-from pytest_modelbudget.settings import CaseSettings, Key, ModelSettings, Settings, keys_of
-from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
+from pytest_modelbudget import plugin
+from pytest_modelbudget.commands import cli
+from pytest_modelbudget.plugin import fixtures
+from pytest_modelbudget.profile.metrics import CASE_METRICS, LAYER_METRICS, METRICS, Metric
+from pytest_modelbudget.profile.units import BYTE_SUFFIXES, COUNT_SUFFIXES
+from pytest_modelbudget.settings.inputs import DTYPES
+from pytest_modelbudget.settings.schema import CaseSettings, Key, ModelSettings, Settings, keys_of
 
 if TYPE_CHECKING:
     import argparse
@@ -148,7 +150,7 @@ def commands() -> str:
         f"## `modelbudget {name}`\n\n"
         "```{eval-rst}\n"
         ".. argparse::\n"
-        "   :module: pytest_modelbudget.cli\n"
+        "   :module: pytest_modelbudget.commands.cli\n"
         "   :func: parser\n"
         f"   :path: {name}\n"
         "   :nodefault:\n"
@@ -194,7 +196,9 @@ def options() -> str:
 def described_fixtures() -> str:
     """Every fixture, and what can be done with the one that is an object."""
     described = (f"### `{name}`\n\n{inspect.getdoc(getattr(fixtures, name))}\n" for name in plugin.__all__)
-    methods = (f".. automethod:: pytest_modelbudget.fixtures.ModelBudget.{name}" for name in ("__call__", "measure"))
+    methods = (
+        f".. automethod:: pytest_modelbudget.plugin.fixtures.ModelBudget.{name}" for name in ("__call__", "measure")
+    )
     return "\n".join((*described, "```{eval-rst}", *methods, "```\n"))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pytest_modelbudget.measure import measure
+from pytest_modelbudget.engine import measure
 
 if TYPE_CHECKING:
+    from pytest_modelbudget.engine.formulas import register_formula
     from pytest_modelbudget.errors import BudgetExceeded, MeasurementError
-    from pytest_modelbudget.measure.formulas import register_formula
-    from pytest_modelbudget.profile import Layer, Profile
+    from pytest_modelbudget.profile.profile import Layer, Profile
 
 __all__ = ["BudgetExceeded", "Layer", "MeasurementError", "Profile", "measure", "register_formula"]
 

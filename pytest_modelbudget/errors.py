@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from pytest_modelbudget.budget import Verdict
+    from pytest_modelbudget.gate.verdict import Verdict
 
 _OURS = Path(__file__).parent.name
 

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Baseline, Recorded, file_name, from_bytes, to_text
-from pytest_modelbudget.budget import check
+from pytest_modelbudget.baseline.store import Baseline, Recorded, file_name, from_bytes, to_text
 from pytest_modelbudget.errors import BaselineError
-from pytest_modelbudget.limit import Growth, Limit
+from pytest_modelbudget.gate.verdict import check
+from pytest_modelbudget.settings.limits import Growth, Limit
 from tests.test_profile import LAYERS
 
 NET = Profile(
@@ -298,7 +298,7 @@ UPDATE = """
 import os, signal, sys
 from pathlib import Path
 from pytest_modelbudget import Profile
-from pytest_modelbudget.baseline import Baseline
+from pytest_modelbudget.baseline.store import Baseline
 
 moments = 0
 def kill(event, args):
@@ -341,7 +341,7 @@ def test_a_process_killed_at_any_moment_leaves_the_old_file_or_the_new_one(basel
 def test_processes_that_record_at_the_same_time_lose_nothing(baseline: Baseline) -> None:
     code = (
         "import sys; from pathlib import Path; from pytest_modelbudget import Profile\n"
-        "from pytest_modelbudget.baseline import Baseline\n"
+        "from pytest_modelbudget.baseline.store import Baseline\n"
         "Baseline(Path(sys.argv[1]), 'budgets').record('net', [Profile.from_json(sys.stdin.read())])\n"
     )
     pytest.importorskip("fcntl", reason="folders cannot be locked here")

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.budget import NoLayerError, Verdict, check
-from pytest_modelbudget.limit import Growth, Limit, Place, merge
-from pytest_modelbudget.profile import Layer, Profile
+from pytest_modelbudget.gate.verdict import NoLayerError, Verdict, check
+from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.settings.limits import Growth, Limit, Place, merge
 
 PROFILE = Profile(
     layers={

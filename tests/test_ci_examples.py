@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.cli import main
+from pytest_modelbudget.commands.cli import main
 from pytest_modelbudget.report.markdown import MARKER
 
 ROOT = Path(__file__).parent.parent

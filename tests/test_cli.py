@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_modelbudget.cli import main, parser
+from pytest_modelbudget.commands.cli import main, parser
 
 Captured = pytest.CaptureFixture[str]
 

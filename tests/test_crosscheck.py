@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.crosscheck import FUNCTIONS, ROUNDING, RULE, compare, differing
+from pytest_modelbudget.profile.crosscheck import FUNCTIONS, ROUNDING, RULE, compare, differing
 
 
 def profile(*layers: Layer, counter: str = "aten", batch: int = 1) -> Profile:

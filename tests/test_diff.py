@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.causes import causes
-from pytest_modelbudget.diff import Diff, Row
-from pytest_modelbudget.metrics import ADDITIVE
-from pytest_modelbudget.report.changes import changes, names_text
-from pytest_modelbudget.report.table import to_text
+from pytest_modelbudget.profile.causes import causes
+from pytest_modelbudget.profile.changes import changes, names_text
+from pytest_modelbudget.profile.diff import Diff, Row
+from pytest_modelbudget.profile.layer_table import to_text
+from pytest_modelbudget.profile.metrics import ADDITIVE
 
 CONV = "64, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1)"
 

@@ -12,10 +12,10 @@ import pytest
 
 import pytest_modelbudget
 from pytest_modelbudget import plugin
-from pytest_modelbudget.cli import parser
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings, keys_of
-from pytest_modelbudget.units import BYTE_SUFFIXES, COUNT_SUFFIXES
+from pytest_modelbudget.commands.cli import parser
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import BYTE_SUFFIXES, COUNT_SUFFIXES
+from pytest_modelbudget.settings.schema import CaseSettings, ModelSettings, Settings, keys_of
 from tests.tables import rows_of
 
 DOCS = Path(__file__).parents[1] / "docs"

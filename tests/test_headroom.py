@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.headroom import limit_for, parse_headroom
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.units import parse_quantity
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import parse_quantity
+from pytest_modelbudget.settings.headroom import limit_for, parse_headroom
 
 
 @pytest.mark.parametrize(

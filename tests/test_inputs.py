@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modelbudget.inputs import (
+from pytest_modelbudget.settings.inputs import (
     DTYPES,
     Keywords,
     ListSpec,
@@ -20,7 +20,7 @@ from pytest_modelbudget.inputs import (
     ValueSpec,
     decode_inputs,
 )
-from pytest_modelbudget.wording import Mistake
+from pytest_modelbudget.text.wording import Mistake
 
 few = settings(max_examples=200, deadline=None, database=None)
 

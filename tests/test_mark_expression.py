@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.mark_expression import asks_for, selects
+from pytest_modelbudget.plugin.mark_expression import asks_for, selects
 
 ASKING = [
     "modelbudget",

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.pyproject import parse
+from pytest_modelbudget.settings.pyproject import parse
 from tests.pages import blocks_of, is_as_shown, run, to_show
 
 if sys.version_info >= (3, 11):

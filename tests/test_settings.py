@@ -13,13 +13,13 @@ from hypothesis import given
 from hypothesis import settings as runs
 from hypothesis import strategies as st
 
-from pytest_modelbudget.decode import decode
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.inputs import Made, Positional, TensorSpec
-from pytest_modelbudget.limit import Growth, Limit, Place, parse_limit
-from pytest_modelbudget.metrics import CASE_METRICS, COUNTERS, LAYER_METRICS, METRICS
-from pytest_modelbudget.pyproject import load, parse
-from pytest_modelbudget.settings import ModelSettings, Settings
+from pytest_modelbudget.profile.metrics import CASE_METRICS, COUNTERS, LAYER_METRICS, METRICS
+from pytest_modelbudget.settings.inputs import Made, Positional, TensorSpec
+from pytest_modelbudget.settings.limits import Growth, Limit, Place, parse_limit
+from pytest_modelbudget.settings.pyproject import load, parse
+from pytest_modelbudget.settings.reading import decode
+from pytest_modelbudget.settings.schema import ModelSettings, Settings
 
 FULL = """\
 [tool.modelbudget]

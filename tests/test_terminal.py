@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from pytest_modelbudget.budget import check
-from pytest_modelbudget.limit import Limit, Place
-from pytest_modelbudget.profile import Layer, Profile
-from pytest_modelbudget.report.table import to_text
+from pytest_modelbudget.gate.verdict import check
+from pytest_modelbudget.profile.layer_table import to_text
+from pytest_modelbudget.profile.profile import Layer, Profile
 from pytest_modelbudget.report.terminal import breach_summary, failure, model_lines, models_table
+from pytest_modelbudget.settings.limits import Limit, Place
 
 NAME = "encoder.layers.11.mlp"
 PROFILE = Profile(

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modelbudget.toml_lines import line_of
+from pytest_modelbudget.settings.toml_lines import line_of
 
 few = settings(max_examples=200, deadline=None, database=None)
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modelbudget.metrics import METRICS, Metric
-from pytest_modelbudget.units import (
+from pytest_modelbudget.profile.metrics import METRICS, Metric
+from pytest_modelbudget.profile.units import (
     LARGEST,
     format_apart,
     format_exact,

@@ -10,7 +10,7 @@ from gpt import small
 from torch import Tensor
 
 from pytest_modelbudget import Profile
-from pytest_modelbudget.fixtures import ModelBudget
+from pytest_modelbudget.plugin.fixtures import ModelBudget
 
 VOCAB, CONTEXT, WIDTH, LAYERS = 8192, 1024, 256, 6  # gpt.small
 README = Path(__file__).with_name("README.md")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from pytest_modelbudget import Profile
-from pytest_modelbudget.fixtures import ModelBudget
+from pytest_modelbudget.plugin.fixtures import ModelBudget
 
 README = Path(__file__).with_name("README.md")
 

@@ -8,18 +8,18 @@ from collections.abc import Sequence
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pytest_modelbudget.baseline import from_bytes
-from pytest_modelbudget.blame import blame
+from pytest_modelbudget.baseline.store import from_bytes
 from pytest_modelbudget.commands.common import Project, add_command, find_project, metric, one_of, say, show
 from pytest_modelbudget.commands.timeline import measured
+from pytest_modelbudget.commits.blame import blame
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import Origin, Point, recorded_history
 from pytest_modelbudget.errors import GitError, SettingsError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import Origin, Point, recorded_history
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.gate.judge import case_id
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.report.growth import blame_table
-from pytest_modelbudget.session import case_id
-from pytest_modelbudget.settings import DEFAULT_CASE
+from pytest_modelbudget.settings.schema import DEFAULT_CASE
 
 _EXAMPLES = """\
   modelbudget blame alexnet

@@ -13,7 +13,7 @@ from pytest_modelbudget.commands.common import add_command, say, show
 from pytest_modelbudget.commands.gate import run_gate
 from pytest_modelbudget.report.github import annotation_lines, is_github
 from pytest_modelbudget.report.terminal import failure, model_lines, models_table
-from pytest_modelbudget.report.verdicts import name_of
+from pytest_modelbudget.report.verdict_text import name_of
 
 _EXAMPLES = """\
   modelbudget check

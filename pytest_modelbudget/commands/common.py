@@ -15,15 +15,15 @@ from typing import TextIO
 
 from rich.console import RenderableType
 
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.revision import Described
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.headroom import parse_headroom
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.pyproject import load
-from pytest_modelbudget.report.table import to_text
-from pytest_modelbudget.revision import Described
-from pytest_modelbudget.settings import Settings
-from pytest_modelbudget.wording import instead
+from pytest_modelbudget.profile.layer_table import to_text
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.settings.headroom import parse_headroom
+from pytest_modelbudget.settings.pyproject import load
+from pytest_modelbudget.settings.schema import Settings
+from pytest_modelbudget.text.wording import instead
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ import argparse
 
 from pytest_modelbudget.commands import subject
 from pytest_modelbudget.commands.common import add_command, show
-from pytest_modelbudget.crosscheck import compare
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.profile import Profile
+from pytest_modelbudget.engine.run_cache import Measurements
+from pytest_modelbudget.profile.crosscheck import compare
+from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.report.crosscheck import crosscheck_report
 
 _EXAMPLES = """\

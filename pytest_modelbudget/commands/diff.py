@@ -11,18 +11,18 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from pytest_modelbudget.baseline import Baseline, from_bytes
+from pytest_modelbudget.baseline.store import Baseline, from_bytes
 from pytest_modelbudget.commands.common import Project, add_command, find_project, say, show
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.revision import Case, Found, Revision
+from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import BaselineError, GitError, MeasurementError, SettingsError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.profile import Profile
-from pytest_modelbudget.report.changes import changes
-from pytest_modelbudget.revision import Case, Found, Revision
-from pytest_modelbudget.session import case_id
-from pytest_modelbudget.settings import DEFAULT_FOLDER
-from pytest_modelbudget.units import format_quantity
+from pytest_modelbudget.gate.judge import case_id
+from pytest_modelbudget.profile.changes import changes
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.profile import Profile
+from pytest_modelbudget.profile.units import format_quantity
+from pytest_modelbudget.settings.schema import DEFAULT_FOLDER
 
 _TOLD = ("params", "size", "macs")
 _EXAMPLES = """\

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_modelbudget.budget import Verdict
 from pytest_modelbudget.commands.common import Project, find_project, one_of
-from pytest_modelbudget.comparison import Comparison
 from pytest_modelbudget.errors import BaselineError, MeasurementError, SettingsError
+from pytest_modelbudget.gate.judge import Session, case_id
+from pytest_modelbudget.gate.reference import Comparison
+from pytest_modelbudget.gate.verdict import Verdict
 from pytest_modelbudget.report.run import Run, Unmeasured
-from pytest_modelbudget.session import Session, case_id
-from pytest_modelbudget.settings import Settings
+from pytest_modelbudget.settings.schema import Settings
 
 
 def run_gate(names: Sequence[str]) -> tuple[Project, Run]:

@@ -12,16 +12,16 @@ from rich.text import Text
 
 from pytest_modelbudget.commands.common import Project, add_command, answer, find_project, metric, one_of, say, show
 from pytest_modelbudget.commands.timeline import measured
-from pytest_modelbudget.commit_object import Commit
+from pytest_modelbudget.commits.commit_object import Commit
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import Point, recorded_history, without_repeats
+from pytest_modelbudget.commits.revision import Case
 from pytest_modelbudget.errors import GitError, SettingsError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import Point, recorded_history, without_repeats
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.gate.judge import case_id
+from pytest_modelbudget.profile.metrics import METRICS
 from pytest_modelbudget.report.growth import history_table
 from pytest_modelbudget.report.html import to_html
 from pytest_modelbudget.report.run import Run
-from pytest_modelbudget.revision import Case
-from pytest_modelbudget.session import case_id
 
 _EXAMPLES = """\
   modelbudget history                          every model, as its baseline was recorded

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from pytest_modelbudget.commands import subject
 from pytest_modelbudget.commands.common import add_command, headroom, say
+from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.headroom import DEFAULT, limit_for
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import FIRST_LIMITS, METRICS
-from pytest_modelbudget.profile import Profile
-from pytest_modelbudget.pyproject import load
-from pytest_modelbudget.toml_edit import TomlFile, value_of
-from pytest_modelbudget.wording import key_text
+from pytest_modelbudget.profile.metrics import FIRST_LIMITS, METRICS
+from pytest_modelbudget.profile.profile import Profile
+from pytest_modelbudget.settings.headroom import DEFAULT, limit_for
+from pytest_modelbudget.settings.pyproject import load
+from pytest_modelbudget.settings.toml_edit import TomlFile, value_of
+from pytest_modelbudget.text.wording import key_text
 
 _EXAMPLES = """\
   modelbudget init torchvision.models:resnet18 --inputs 1,3,224,224

@@ -6,11 +6,11 @@ import argparse
 
 from pytest_modelbudget.commands import subject
 from pytest_modelbudget.commands.common import add_command, answer, metric, show
+from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import COUNTERS, METRICS
+from pytest_modelbudget.gate.judge import case_id
+from pytest_modelbudget.profile.metrics import COUNTERS, METRICS
 from pytest_modelbudget.report.layers import layers_report
-from pytest_modelbudget.session import case_id
 
 _EXAMPLES = """\
   modelbudget profile alexnet@hd

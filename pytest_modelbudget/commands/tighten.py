@@ -9,15 +9,15 @@ from fractions import Fraction
 from typing import Any
 
 from pytest_modelbudget.commands.common import add_command, find_project, headroom, one_of, say
+from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.headroom import DEFAULT, limit_for
-from pytest_modelbudget.limit import Limits
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.profile import Profile
-from pytest_modelbudget.settings import DEFAULT_CASE, ModelSettings
-from pytest_modelbudget.toml_edit import TomlFile
-from pytest_modelbudget.units import parse_quantity
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.profile import Profile
+from pytest_modelbudget.profile.units import parse_quantity
+from pytest_modelbudget.settings.headroom import DEFAULT, limit_for
+from pytest_modelbudget.settings.limits import Limits
+from pytest_modelbudget.settings.schema import DEFAULT_CASE, ModelSettings
+from pytest_modelbudget.settings.toml_edit import TomlFile
 
 _EXAMPLES = """\
   modelbudget tighten

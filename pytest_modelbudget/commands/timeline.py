@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from pytest_modelbudget.commands.common import Project
-from pytest_modelbudget.commit_object import Commit
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.revision import Case, Found, Revision
+from pytest_modelbudget.commits.commit_object import Commit
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.revision import Case, Found, Revision
 
 
 def measured(

@@ -8,10 +8,10 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pytest_modelbudget.crosscheck import Comparison, Differing, differing
-from pytest_modelbudget.profile import Profile
-from pytest_modelbudget.report.changes import share_text, span_text
-from pytest_modelbudget.report.table import clipped
+from pytest_modelbudget.profile.changes import share_text, span_text
+from pytest_modelbudget.profile.crosscheck import Comparison, Differing, differing
+from pytest_modelbudget.profile.layer_table import clipped
+from pytest_modelbudget.profile.profile import Profile
 
 
 def crosscheck_report(

@@ -6,9 +6,9 @@ import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import Point, recorded_history
 from pytest_modelbudget.errors import GitError, SettingsError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import Point, recorded_history
 from pytest_modelbudget.report.github import append_summary
 from pytest_modelbudget.report.gitlab import code_quality
 from pytest_modelbudget.report.html import to_html

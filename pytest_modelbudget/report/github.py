@@ -6,11 +6,11 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pytest_modelbudget.limit import Place
 from pytest_modelbudget.report.markdown import SUMMARY_LIMIT, to_markdown
 from pytest_modelbudget.report.places import Places
 from pytest_modelbudget.report.run import Run
-from pytest_modelbudget.report.verdicts import in_short, name_of
+from pytest_modelbudget.report.verdict_text import in_short, name_of
+from pytest_modelbudget.settings.limits import Place
 
 
 def is_github(environment: Mapping[str, str] = os.environ) -> bool:

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pytest_modelbudget.limit import Place
 from pytest_modelbudget.report.places import Places
 from pytest_modelbudget.report.run import Run
-from pytest_modelbudget.report.verdicts import in_short, name_of, what_is_limited
+from pytest_modelbudget.report.verdict_text import in_short, name_of, what_is_limited
+from pytest_modelbudget.settings.limits import Place
 
 
 def code_quality(

@@ -8,12 +8,12 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pytest_modelbudget.blame import Blame
-from pytest_modelbudget.history import Origin, Point
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.report.changes import share_text
-from pytest_modelbudget.report.table import clipped
-from pytest_modelbudget.units import format_quantity
+from pytest_modelbudget.commits.blame import Blame
+from pytest_modelbudget.commits.history import Origin, Point
+from pytest_modelbudget.profile.changes import share_text
+from pytest_modelbudget.profile.layer_table import clipped
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import format_quantity
 
 _BARS = "▁▂▃▄▅▆▇█"
 _WIDEST_SPARKLINE = 40

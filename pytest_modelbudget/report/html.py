@@ -7,14 +7,14 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from pytest_modelbudget.budget import Verdict
-from pytest_modelbudget.causes import shape_text
+from pytest_modelbudget.commits.history import Point
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.history import Point
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.report.changes import change_text, names_text
+from pytest_modelbudget.gate.verdict import Verdict
+from pytest_modelbudget.profile.causes import shape_text
+from pytest_modelbudget.profile.changes import change_text, names_text
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import format_apart
 from pytest_modelbudget.report.run import Run, to_plain
-from pytest_modelbudget.units import format_apart
 
 _LAYER_METRICS = ("params", "size", "macs", "activations")
 

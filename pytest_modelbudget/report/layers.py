@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from pytest_modelbudget.causes import shape_text
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.profile import Layer, Profile
-from pytest_modelbudget.report.table import clipped
-from pytest_modelbudget.units import format_quantity
+from pytest_modelbudget.profile.causes import shape_text
+from pytest_modelbudget.profile.layer_table import clipped
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.units import format_quantity
 
 _COUNTS = ("params", "trainable_params", "macs")
 _INDENT = "  "

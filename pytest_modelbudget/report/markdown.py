@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from pytest_modelbudget.budget import Verdict
-from pytest_modelbudget.diff import Diff
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.report.changes import change_of, change_text, columns_of, names_text
+from pytest_modelbudget.gate.verdict import Verdict
+from pytest_modelbudget.profile.changes import change_of, change_text, columns_of, names_text
+from pytest_modelbudget.profile.diff import Diff
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import format_apart, format_quantity
 from pytest_modelbudget.report.run import Run, Unmeasured
-from pytest_modelbudget.report.verdicts import (
+from pytest_modelbudget.report.verdict_text import (
     beside_limit,
     change_of_metric,
     largest_change,
@@ -20,8 +21,7 @@ from pytest_modelbudget.report.verdicts import (
     to_accept,
     use_of,
 )
-from pytest_modelbudget.report.words import percent
-from pytest_modelbudget.units import format_apart, format_quantity
+from pytest_modelbudget.text.shares import percent
 
 MARKER = "<!-- pytest-modelbudget -->"
 """The first line, by which a job finds its own comment again, to update it."""

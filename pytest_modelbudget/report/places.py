@@ -6,8 +6,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from pytest_modelbudget.commits.git import Git
 from pytest_modelbudget.errors import GitError
-from pytest_modelbudget.git import Git
 
 
 class Places:

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from pytest_modelbudget.budget import Check, Verdict
-from pytest_modelbudget.diff import Diff
-from pytest_modelbudget.report.verdicts import in_short, name_of, status_of, to_accept
+from pytest_modelbudget.gate.verdict import Check, Verdict
+from pytest_modelbudget.profile.diff import Diff
+from pytest_modelbudget.report.verdict_text import in_short, name_of, status_of, to_accept
 
 SCHEMA = 1
 """The version of `to_plain`'s form; `schema.json` beside this file describes it."""

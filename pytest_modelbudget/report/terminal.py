@@ -9,12 +9,14 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from pytest_modelbudget.budget import Check, Verdict
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.recording import Recorded, Refused
-from pytest_modelbudget.report.changes import changes, share_text
-from pytest_modelbudget.report.table import dearest, dearest_table, plain_table
-from pytest_modelbudget.report.verdicts import (
+from pytest_modelbudget.gate.judge import case_id
+from pytest_modelbudget.gate.update import Recorded, Refused
+from pytest_modelbudget.gate.verdict import Check, Verdict
+from pytest_modelbudget.profile.changes import changes, share_text
+from pytest_modelbudget.profile.layer_table import dearest, dearest_table, plain_table
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import format_apart, format_quantity
+from pytest_modelbudget.report.verdict_text import (
     allowed_growth,
     change_of_metric,
     in_short,
@@ -26,10 +28,8 @@ from pytest_modelbudget.report.verdicts import (
     use_of,
     what_is_limited,
 )
-from pytest_modelbudget.report.words import percent
-from pytest_modelbudget.session import case_id
-from pytest_modelbudget.settings import DEFAULT_CASE
-from pytest_modelbudget.units import format_apart, format_quantity
+from pytest_modelbudget.settings.schema import DEFAULT_CASE
+from pytest_modelbudget.text.shares import percent
 
 # How many of the dearest layers a failure shows, by verbosity; None is every one.
 _DEAREST = {0: 5, 1: 10}

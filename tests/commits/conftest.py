@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pytest_modelbudget import Profile
-from pytest_modelbudget.baseline import Baseline, file_name
+from pytest_modelbudget.baseline.store import Baseline, file_name
 from tests.networks import recorded as recorded_network
 from tests.networks import with_block, with_classes
 

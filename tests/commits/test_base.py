@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.base import find_base
+from pytest_modelbudget.commits.base import find_base
+from pytest_modelbudget.commits.git import Git
 from pytest_modelbudget.errors import GitError
-from pytest_modelbudget.git import Git
 from tests.commits.conftest import Repository
 
 MODEL = """

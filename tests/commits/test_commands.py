@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.baseline import Baseline
-from pytest_modelbudget.cli import main
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import recorded_history
+from pytest_modelbudget.baseline.store import Baseline
+from pytest_modelbudget.commands.cli import main
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import recorded_history
 from tests.commits.conftest import BLOCK, CLASSES, RESNET50, Repository
 from tests.networks import recorded as recorded_network
 from tests.networks import with_classes
@@ -291,7 +291,12 @@ def test_a_file_that_is_no_profile_is_one_line(
     ],
 )
 def test_a_wrong_diff_is_one_line(recorded: Repository, arguments: list[str], message: str) -> None:
-    command = [sys.executable, "-c", "from pytest_modelbudget.cli import main; raise SystemExit(main())", "diff"]
+    command = [
+        sys.executable,
+        "-c",
+        "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())",
+        "diff",
+    ]
     result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 4
     [line] = result.stderr.splitlines()
@@ -308,7 +313,7 @@ def test_a_killed_command_leaves_the_repository_as_it_was(
     unrecorded: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    command = [sys.executable, "-c", "from pytest_modelbudget.cli import main; raise SystemExit(main())"]
+    command = [sys.executable, "-c", "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())"]
     for seconds in (0.2, 0.6, 1.5):
         process = subprocess.Popen(
             [*command, "history", "--measure"],

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Baseline
-from pytest_modelbudget.blame import blame
-from pytest_modelbudget.budget import check
-from pytest_modelbudget.commit_object import Commit
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import Point, recorded_history
+from pytest_modelbudget.baseline.store import Baseline
+from pytest_modelbudget.commits.blame import blame
+from pytest_modelbudget.commits.commit_object import Commit
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import Point, recorded_history
+from pytest_modelbudget.gate.verdict import check
 from pytest_modelbudget.report.files import histories
 from pytest_modelbudget.report.growth import sparkline
 from pytest_modelbudget.report.run import Run

@@ -14,12 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.baseline import Baseline
-from pytest_modelbudget.cli import main
-from pytest_modelbudget.commit_object import Commit, read_commit
+from pytest_modelbudget.baseline.store import Baseline
+from pytest_modelbudget.commands.cli import main
+from pytest_modelbudget.commits.commit_object import Commit, read_commit
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import recorded_history
 from pytest_modelbudget.errors import GitError
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import recorded_history
 from tests.commits.conftest import Repository
 from tests.commits.test_history import net, record, told
 

@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from pytest_modelbudget.baseline import Baseline
-from pytest_modelbudget.cli import main
-from pytest_modelbudget.git import Git
-from pytest_modelbudget.history import recorded_history
+from pytest_modelbudget.baseline.store import Baseline
+from pytest_modelbudget.commands.cli import main
+from pytest_modelbudget.commits.git import Git
+from pytest_modelbudget.commits.history import recorded_history
 from tests.commits.conftest import Repository
 from tests.commits.test_history import net, record
 

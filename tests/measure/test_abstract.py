@@ -27,7 +27,7 @@ def test_building_allocates_no_weights() -> None:
     # vgg16 has 528 MiB of weights.
     program = (
         "import resource, torchvision, pytest_modelbudget as m\n"
-        "import pytest_modelbudget.measure.measuring\n"
+        "import pytest_modelbudget.engine.measuring\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "m.measure(torchvision.models.squeezenet1_0, (1, 3, 224, 224))\n"
         "before = peak(); m.measure(torchvision.models.vgg16, (1, 3, 224, 224)); print(peak() - before)"

@@ -13,7 +13,7 @@ import torch
 from torchvision import models
 
 from pytest_modelbudget import Profile, measure
-from pytest_modelbudget.cli import main
+from pytest_modelbudget.commands.cli import main
 
 Captured = pytest.CaptureFixture[str]
 ALEXNET = ["torchvision.models:alexnet", "--inputs", "1,3,224,224"]
@@ -112,7 +112,12 @@ def test_a_model_of_pyproject_toml_and_its_cases(capsys: Captured, tmp_path: Pat
     ],
 )
 def test_a_mistake_is_one_line(arguments: list[str], message: str) -> None:
-    command = [sys.executable, "-c", "from pytest_modelbudget.cli import main; raise SystemExit(main())", "profile"]
+    command = [
+        sys.executable,
+        "-c",
+        "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())",
+        "profile",
+    ]
     result = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 4
     [line] = result.stderr.splitlines()
@@ -138,7 +143,7 @@ def test_crosscheck_of_alexnet(capsys: Captured) -> None:
 
 
 def test_crosscheck_goes_on_without_a_tool_that_is_missing(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "pytest_modelbudget.measure.counters.ptflops_", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_modelbudget.engine.counters.ptflops_", raising=False)
     monkeypatch.setitem(sys.modules, "ptflops", None)
     assert main(["crosscheck", *ALEXNET]) == 0
     assert 'ptflops: the counter "ptflops" needs ptflops, which is not installed; pip' in capsys.readouterr().out

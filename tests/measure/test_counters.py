@@ -235,7 +235,7 @@ def test_an_argument_that_a_tool_cannot_give_is_named(tool: str) -> None:
 def test_a_missing_tool_is_one_sentence_that_names_the_extra(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in [each for each in sys.modules if each.partition(".")[0] == tool]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.delitem(sys.modules, f"pytest_modelbudget.measure.counters.{tool}_", raising=False)
+    monkeypatch.delitem(sys.modules, f"pytest_modelbudget.engine.counters.{tool}_", raising=False)
     monkeypatch.setitem(sys.modules, tool, None)
     message = rf"^the counter \"{tool}\" needs {tool}\S*, which is not installed; pip install {tool}$"
     with pytest.raises(MeasurementError, match=message):
@@ -264,7 +264,7 @@ def test_a_model_that_needs_values_is_counted_on_real_tensors() -> None:
 def test_which_thop_it_is_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.metadata
 
-    monkeypatch.delitem(sys.modules, "pytest_modelbudget.measure.counters.thop_", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_modelbudget.engine.counters.thop_", raising=False)
     monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: {"thop": ["ultralytics-thop"]})
     assert measure(nn.Linear(4, 4), (1, 4), counter="thop").counter == "ultralytics-thop"
-    monkeypatch.delitem(sys.modules, "pytest_modelbudget.measure.counters.thop_")
+    monkeypatch.delitem(sys.modules, "pytest_modelbudget.engine.counters.thop_")

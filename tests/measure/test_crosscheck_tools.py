@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional as F  # noqa: N812
 
 from pytest_modelbudget import Profile
-from pytest_modelbudget.crosscheck import Comparison, compare
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.pyproject import parse
+from pytest_modelbudget.engine.run_cache import Measurements
+from pytest_modelbudget.profile.crosscheck import Comparison, compare
+from pytest_modelbudget.settings.pyproject import parse
 
 COUNTERS = ("thop", "ptflops", "fvcore")
 

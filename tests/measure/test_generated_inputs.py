@@ -9,11 +9,11 @@ import torch
 from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.inputs import DTYPES, INTEGERS, Keywords, Made, decode_inputs
-from pytest_modelbudget.measure.abstract import AbstractTensor
-from pytest_modelbudget.measure.inputs import Maker, described_inputs
-from pytest_modelbudget.measure.memory import Memory
-from pytest_modelbudget.wording import Mistake
+from pytest_modelbudget.engine.abstract import AbstractTensor
+from pytest_modelbudget.engine.arguments import Maker, described_inputs
+from pytest_modelbudget.engine.memory import Memory
+from pytest_modelbudget.settings.inputs import DTYPES, INTEGERS, Keywords, Made, decode_inputs
+from pytest_modelbudget.text.wording import Mistake
 from tests.examples import examples
 from tests.properties.mutations import at, mutated
 from tests.properties.toml import ODD

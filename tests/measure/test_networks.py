@@ -8,7 +8,7 @@ import pytest
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
 from pytest_modelbudget import Profile, measure
-from pytest_modelbudget.baseline import Recorded, to_text
+from pytest_modelbudget.baseline.store import Recorded, to_text
 from tests.networks import recorded, with_block, with_classes
 
 

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
+from pytest_modelbudget.measure import formulas
 from torch import nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from pytest_modelbudget import measure, register_formula
-from pytest_modelbudget.measure import formulas
 from tests.measure.run import Run
 
 

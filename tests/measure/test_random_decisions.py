@@ -103,10 +103,10 @@ def test_inputs_that_are_drawn_are_the_same() -> None:
                 x = self.layers[number](x)
             return x
 
-    from pytest_modelbudget.inputs import Positional, TensorSpec
-    from pytest_modelbudget.measure.inputs import described_inputs
-    from pytest_modelbudget.measure.measuring import measure_subject
-    from pytest_modelbudget.measure.subject import Subject
+    from pytest_modelbudget.engine.arguments import described_inputs
+    from pytest_modelbudget.engine.measuring import measure_subject
+    from pytest_modelbudget.engine.sources import Subject
+    from pytest_modelbudget.settings.inputs import Positional, TensorSpec
 
     ids = Positional((TensorSpec((30,), "int64", 0, 8),))
     found = [

@@ -13,8 +13,8 @@ from torchvision import models
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from pytest_modelbudget import measure
-from pytest_modelbudget.report.changes import changes
-from pytest_modelbudget.report.table import to_text
+from pytest_modelbudget.profile.changes import changes
+from pytest_modelbudget.profile.layer_table import to_text
 
 Build = Callable[[], Any]
 

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_modelbudget.measure.shapes import COMPARISONS, ELEMENTWISE, IN_PLACE, RULES
+from pytest_modelbudget.engine.shapes import COMPARISONS, ELEMENTWISE, IN_PLACE, RULES
 
 aten = torch.ops.aten
 DTYPES = st.sampled_from([torch.float32, torch.float64, torch.bfloat16, torch.int64])

@@ -15,8 +15,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from pytest_modelbudget import MeasurementError, Profile, measure
-from pytest_modelbudget.measure.formulas import formula_of
-from pytest_modelbudget.measure.free import is_free
+from pytest_modelbudget.engine.formulas import formula_of
+from pytest_modelbudget.engine.free import is_free
 from tests.measure.run import Run
 
 

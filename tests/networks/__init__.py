@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import from_bytes
+from pytest_modelbudget.baseline.store import from_bytes
 
 
 def recorded(name: str) -> list[Profile]:

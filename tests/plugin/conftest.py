@@ -11,7 +11,7 @@ from tests.conftest import HAS_TORCH
 if HAS_TORCH:
     import torchvision  # noqa: F401
 
-    import pytest_modelbudget.measure.measuring  # noqa: F401
+    import pytest_modelbudget.engine.measuring  # noqa: F401
 
 # A perceptron 4 → 8 → 2: 4·8 + 8 + 8·2 + 2 = 58 parameters, 232 bytes, 4·8 + 8·2 = 48 MACs a row of the batch.
 MODELS = """

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.cli import main
-from pytest_modelbudget.pyproject import load
+from pytest_modelbudget.commands.cli import main
+from pytest_modelbudget.settings.pyproject import load
 from tests.plugin.conftest import PERCEPTRON, MakeProject
 
 Captured = pytest.CaptureFixture[str]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.baseline import file_name
+from pytest_modelbudget.baseline.store import file_name
 from tests.plugin.conftest import MODELS, PERCEPTRON, MakeProject
 
 GROWTH = f'{PERCEPTRON}params = {{ growth = "2%" }}\n'

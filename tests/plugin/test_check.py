@@ -15,7 +15,7 @@ from tests.plugin.conftest import PERCEPTRON, MakeProject
 
 
 def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
-    code = "from pytest_modelbudget.cli import main; raise SystemExit(main())"
+    code = "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())"
     surroundings = {**os.environ, "COLUMNS": "120", **env}
     return subprocess.run(
         [sys.executable, "-c", code, *arguments],

@@ -97,7 +97,7 @@ def test_a_tool_that_is_not_there_is_an_error_of_the_model(
 ) -> None:
     import sys
 
-    monkeypatch.delitem(sys.modules, "pytest_modelbudget.measure.counters.ptflops_", raising=False)
+    monkeypatch.delitem(sys.modules, "pytest_modelbudget.engine.counters.ptflops_", raising=False)
     monkeypatch.setitem(sys.modules, "ptflops", None)
     result = project(f"{PERCEPTRON}macs = 1\n").runpytest("--modelbudget-counter", "ptflops")
     result.assert_outcomes(errors=1)

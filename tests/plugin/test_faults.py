@@ -116,7 +116,7 @@ def modes():
 LOADED = """
 import os, random
 import pytest
-import pytest_modelbudget.measure.measuring
+import pytest_modelbudget.engine.measuring
 import torch
 """
 UNCHANGED = f"""{LOADED}

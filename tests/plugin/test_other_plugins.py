@@ -178,7 +178,7 @@ def test_the_last_attempt_of_a_test_is_what_counts(project: MakeProject) -> None
 def test_a_factory_that_hangs_is_an_error_after_its_time(project: MakeProject) -> None:
     hanging = "import time\ndef build():\n    time.sleep(600)\n"
     # PyTorch is loaded before the time runs.
-    loaded = "import pytest_modelbudget.measure.measuring\n"
+    loaded = "import pytest_modelbudget.engine.measuring\n"
     settings = SETTINGS + model("hangs").replace("models:Perceptron", "hanging:build")
     made = project(settings, hanging=hanging, conftest=loaded)
     result = run(made, "--timeout", "5", "--modelbudget-json", "report.json", plugins=("timeout",))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.importing import Imports
+from pytest_modelbudget.engine.importing import Imports
 
 SETTINGS = """
 [tool.modelbudget.models.net]

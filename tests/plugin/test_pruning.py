@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_modelbudget.baseline import file_name
+from pytest_modelbudget.baseline.store import file_name
 from tests.plugin.conftest import PERCEPTRON, MakeProject
 
 # The tests use the fixture and measure nothing, so that torch is not needed: what is recorded under the names that they

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from pytest_modelbudget.metrics import CASE_METRICS, LAYER_METRICS, METRICS
+from pytest_modelbudget.profile.metrics import CASE_METRICS, LAYER_METRICS, METRICS
 
 NAMES = st.sampled_from(
     ["net", "resnet", "a b", "x.y", "größe", "*", "a'b", "名", '"', "0", "a#b", "a=b", "100%", "../up"]

@@ -13,11 +13,11 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Baseline, Recorded, from_bytes, to_text
-from pytest_modelbudget.comparison import Comparison
+from pytest_modelbudget.baseline.store import Baseline, Recorded, from_bytes, to_text
 from pytest_modelbudget.errors import BaselineError
-from pytest_modelbudget.limit import Growth, Limit
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.gate.reference import Comparison
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.settings.limits import Growth, Limit
 from tests.examples import examples
 from tests.properties.mutations import mutated, torn
 

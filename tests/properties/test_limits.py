@@ -14,15 +14,15 @@ from hypothesis import assume, event, given
 from hypothesis import strategies as st
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.baseline import Baseline
-from pytest_modelbudget.budget import Check, Verdict
-from pytest_modelbudget.comparison import Comparison
+from pytest_modelbudget.baseline.store import Baseline
+from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.measurements import Measurements
-from pytest_modelbudget.metrics import METRICS
-from pytest_modelbudget.pyproject import parse
-from pytest_modelbudget.session import Session
-from pytest_modelbudget.settings import CaseSettings, ModelSettings, Settings
+from pytest_modelbudget.gate.judge import Session
+from pytest_modelbudget.gate.reference import Comparison
+from pytest_modelbudget.gate.verdict import Check, Verdict
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.settings.pyproject import parse
+from pytest_modelbudget.settings.schema import CaseSettings, ModelSettings, Settings
 from tests.examples import examples
 from tests.properties.documents import NAMES, OF_A_CASE, PER_LAYER
 from tests.properties.toml import LAYOUTS, ROOT, Keys, Layout, line_of, text_of

@@ -13,7 +13,7 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.pyproject import parse
+from pytest_modelbudget.settings.pyproject import parse
 from tests.examples import examples
 from tests.plugin.conftest import MODELS, OTHER_PLUGINS
 from tests.properties.documents import DOCUMENTS, models

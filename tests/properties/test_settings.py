@@ -10,11 +10,11 @@ from typing import Any
 from hypothesis import event, given
 from hypothesis import strategies as st
 
-from pytest_modelbudget.decode import Source
-from pytest_modelbudget.decode import read as read_table
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.pyproject import parse
-from pytest_modelbudget.settings import DEFAULT_CASE, Settings
+from pytest_modelbudget.settings.pyproject import parse
+from pytest_modelbudget.settings.reading import Source
+from pytest_modelbudget.settings.reading import read as read_table
+from pytest_modelbudget.settings.schema import DEFAULT_CASE, Settings
 from tests.examples import examples
 from tests.properties.documents import DOCUMENTS
 from tests.properties.mutations import Steps, mutated, torn

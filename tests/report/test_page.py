@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import Verdict, check
-from pytest_modelbudget.commit_object import Commit
-from pytest_modelbudget.history import Point
-from pytest_modelbudget.limit import Limit
+from pytest_modelbudget.commits.commit_object import Commit
+from pytest_modelbudget.commits.history import Point
+from pytest_modelbudget.gate.verdict import Verdict, check
 from pytest_modelbudget.report.html import to_html
 from pytest_modelbudget.report.run import Run, Unmeasured
+from pytest_modelbudget.settings.limits import Limit
 from tests.networks import recorded, with_classes
 
 pytest.importorskip("plotly")

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import Verdict, check
-from pytest_modelbudget.limit import Limit, Place
+from pytest_modelbudget.gate.verdict import Verdict, check
 from pytest_modelbudget.report.github import annotation_lines
 from pytest_modelbudget.report.gitlab import code_quality
 from pytest_modelbudget.report.run import Run, Unmeasured
+from pytest_modelbudget.settings.limits import Limit, Place
 
 PROFILE = Profile({"": Layer("", "Net", params=9)}, peak_memory=0, model="net")
 

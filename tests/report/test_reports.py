@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from pytest_modelbudget import Layer, Profile
-from pytest_modelbudget.budget import Bound, Check, Verdict, check
-from pytest_modelbudget.limit import Growth, Limit, Place
-from pytest_modelbudget.metrics import METRICS
+from pytest_modelbudget.gate.verdict import Bound, Check, Verdict, check
+from pytest_modelbudget.profile.layer_table import to_text
+from pytest_modelbudget.profile.metrics import METRICS
+from pytest_modelbudget.profile.units import parse_quantity
 from pytest_modelbudget.report.files import write
 from pytest_modelbudget.report.github import annotation_lines
 from pytest_modelbudget.report.gitlab import code_quality
 from pytest_modelbudget.report.html import to_html
 from pytest_modelbudget.report.markdown import MARKER, code, code_block, escaped, to_markdown
 from pytest_modelbudget.report.run import Run, Unmeasured, badge, to_plain
-from pytest_modelbudget.report.table import to_text
 from pytest_modelbudget.report.terminal import breach_summary, failure, model_lines, models_table
-from pytest_modelbudget.units import parse_quantity
+from pytest_modelbudget.settings.limits import Growth, Limit, Place
 
 HOSTILE = "<script>alert(1)</script>|`*`\n::error::@all #1 www.x.org http://x.org [a](b) ![](c) %0A_e_ <!-- x"
 PLACE = Place("pyproject.toml", 12, "[tool.modelbudget.models.net] params")

@@ -17,7 +17,7 @@ if __name__ == "__main__":
     from pathlib import Path
 
     from pytest_modelbudget import measure
-    from pytest_modelbudget.baseline import Baseline
+    from pytest_modelbudget.baseline.store import Baseline
 
     blocks, classes = map(int, sys.argv[1:])
     profile = measure(lambda: build(blocks, classes), (1, 3, 224, 224))

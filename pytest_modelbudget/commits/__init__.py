@@ -1,0 +1,1 @@
+"""What models cost at other revisions of the repository."""

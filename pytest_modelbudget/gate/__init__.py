@@ -1,0 +1,1 @@
+"""Profiles held against limits and against what they cost before."""

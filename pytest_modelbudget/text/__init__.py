@@ -1,0 +1,1 @@
+"""Words, shares, tables and files: what knows nothing of models."""

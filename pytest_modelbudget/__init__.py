@@ -8,17 +8,19 @@ from pytest_modelbudget.engine import measure
 
 if TYPE_CHECKING:
     from pytest_modelbudget.engine.formulas import register_formula
-    from pytest_modelbudget.errors import BudgetExceeded, MeasurementError
-    from pytest_modelbudget.profile.profile import Layer, Profile
+    from pytest_modelbudget.errors import MeasurementError
+    from pytest_modelbudget.gate.verdict import BudgetExceeded
+    from pytest_modelbudget.profile.layer import Layer
+    from pytest_modelbudget.profile.profile import Profile
 
 __all__ = ["BudgetExceeded", "Layer", "MeasurementError", "Profile", "measure", "register_formula"]
 
 _HOMES = {
-    "BudgetExceeded": "errors",
-    "Layer": "profile",
+    "BudgetExceeded": "gate.verdict",
+    "Layer": "profile.layer",
     "MeasurementError": "errors",
-    "Profile": "profile",
-    "register_formula": "measure.formulas",
+    "Profile": "profile.profile",
+    "register_formula": "engine.formulas",
 }
 
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from pytest_modelbudget.gate.verdict import Verdict
+from typing import Literal
 
 _OURS = Path(__file__).parent.name
 
@@ -48,20 +45,6 @@ class BaselineError(ModelBudgetError):
 
 class GitError(ModelBudgetError):
     """The repository lacks what was asked of it."""
-
-
-class BudgetExceeded(AssertionError):  # noqa: N818 - the public name
-    """A model is over budget.
-
-    Attributes:
-        verdict: the profile, and every limit that was held against it.
-    """
-
-    __module__ = "pytest_modelbudget"
-
-    def __init__(self, report: str, verdict: Verdict) -> None:
-        super().__init__(report)
-        self.verdict = verdict
 
 
 class UncountedWarning(UserWarning):

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pytest_modelbudget.gate.verdict import NoLayerError, Verdict, check
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.layer import Layer
+from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.settings.limits import Growth, Limit, Place, merge
 
 PROFILE = Profile(

@@ -14,7 +14,8 @@ from hypothesis import settings as runs
 from hypothesis import strategies as st
 
 from pytest_modelbudget.errors import SettingsError
-from pytest_modelbudget.profile.metrics import CASE_METRICS, COUNTERS, LAYER_METRICS, METRICS
+from pytest_modelbudget.profile.metrics import CASE_METRICS, LAYER_METRICS, METRICS
+from pytest_modelbudget.settings.counters import BUILT_IN
 from pytest_modelbudget.settings.inputs import Made, Positional, TensorSpec
 from pytest_modelbudget.settings.limits import Growth, Limit, Place, parse_limit
 from pytest_modelbudget.settings.pyproject import load, parse
@@ -196,7 +197,7 @@ def test_factory_inputs_and_patterns_know_where_they_are_written() -> None:
     }
 
 
-@pytest.mark.parametrize("counter", COUNTERS)
+@pytest.mark.parametrize("counter", BUILT_IN)
 def test_each_counter_is_known(counter: str) -> None:
     assert read(f'[tool.modelbudget]\ncounter = "{counter}"\n').counter == counter
 

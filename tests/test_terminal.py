@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from pytest_modelbudget.gate.verdict import check
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.layer_table import to_text
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.report.terminal import breach_summary, failure, model_lines, models_table
 from pytest_modelbudget.settings.limits import Limit, Place
 

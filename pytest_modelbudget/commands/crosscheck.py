@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from pytest_modelbudget.commands import subject
+from pytest_modelbudget.commands import chosen_model
 from pytest_modelbudget.commands.common import add_command, show
 from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.profile.crosscheck import compare
@@ -22,13 +22,13 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     summary = "count a model with aten, thop, ptflops and fvcore, and say why they differ"
     parser = add_command(commands, "crosscheck", run, summary, _EXAMPLES)
-    subject.add_arguments(parser)
+    chosen_model.add_arguments(parser)
     parser.add_argument("--all", action="store_true", help=f"every layer that differs, not just {_MOST_LAYERS}")
 
 
 def run(options: argparse.Namespace) -> int:
     """Show it."""
-    found, parts = Measurements().by_counters(*subject.subject_of(options))
+    found, parts = Measurements().by_counters(*chosen_model.subject_of(options))
     profiles = {counter: each for counter, each in found.items() if isinstance(each, Profile)}
     problems = {counter: each for counter, each in found.items() if isinstance(each, str)}
     comparisons = [

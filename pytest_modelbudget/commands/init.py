@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pytest_modelbudget.commands import subject
+from pytest_modelbudget.commands import chosen_model
 from pytest_modelbudget.commands.common import add_command, headroom, say
 from pytest_modelbudget.engine.run_cache import Measurements
 from pytest_modelbudget.errors import SettingsError
@@ -28,7 +28,7 @@ def add(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     summary = "measure models and write their limits into pyproject.toml, keeping what is there"
     parser = add_command(commands, "init", run, summary, _EXAMPLES)
     parser.add_argument("factories", metavar="FACTORY", nargs="+", help="module:callable, which builds a model")
-    parser.add_argument("--inputs", metavar="SHAPE", required=True, help=subject.INPUTS_HELP)
+    parser.add_argument("--inputs", metavar="SHAPE", required=True, help=chosen_model.INPUTS_HELP)
     parser.add_argument("--name", metavar="NAME", help="what the model is called; by default as its factory")
     parser.add_argument("--headroom", metavar="P", type=headroom, default=DEFAULT, help=f"by default {DEFAULT}")
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     for factory in options.factories:
         if ":" not in factory:
             raise SettingsError(f'"{factory}" is no factory; write it as module:callable')
-        settings, model, case = subject.described(factory, options.inputs, options.name)
+        settings, model, case = chosen_model.described(factory, options.inputs, options.name)
         if model.name in names:
             raise SettingsError(
                 f'pyproject.toml has a model "{model.name}" already; '
@@ -57,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         names.add(model.name)
         entry = document.table("tool", "modelbudget", "models", model.name)
         entry["factory"] = factory
-        entry["inputs"] = value_of(subject.inputs_text(options.inputs))
+        entry["inputs"] = value_of(chosen_model.inputs_text(options.inputs))
         for key in FIRST_LIMITS:
             entry[key] = limit_for(getattr(profile, key), options.headroom, METRICS[key])
         say(_written(model.name, profile))

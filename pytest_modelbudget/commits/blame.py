@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.matching import match
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.profile import Profile
 
 Maker = TypeVar("Maker")
 """What makes a model what it is: a commit, or what is known of it."""

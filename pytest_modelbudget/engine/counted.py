@@ -15,11 +15,12 @@ from pytest_modelbudget.engine.prepare import prepared
 from pytest_modelbudget.engine.recorder import Recorder
 from pytest_modelbudget.engine.sources import Subject
 from pytest_modelbudget.errors import MeasurementError
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.layer import Layer
+from pytest_modelbudget.profile.profile import Profile
 
 
 def counted_by(
-    tool: counters.Tool,
+    tool: counters.Counter,
     profile: Profile,
     subject: Subject,
     inputs: InputSource,

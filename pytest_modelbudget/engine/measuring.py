@@ -24,8 +24,9 @@ from pytest_modelbudget.engine.settling import Settling
 from pytest_modelbudget.engine.sources import Subject
 from pytest_modelbudget.engine.weights import Weights, dtype_name, weigh
 from pytest_modelbudget.errors import MeasurementError
-from pytest_modelbudget.profile.metrics import COUNTERS
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.layer import Layer
+from pytest_modelbudget.profile.profile import Profile
+from pytest_modelbudget.settings.counters import OWN, counter_names, is_counter
 
 _NORMS = (
     *(nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm),
@@ -52,11 +53,12 @@ def measure_subject(
 
     ``operations`` is filled with the MACs of each layer by operation, as the counter gives them.
     """
-    _require("counter", counter, COUNTERS)
+    if not is_counter(counter):
+        _require("counter", counter, counter_names())
     _require("mode", mode, _MODES)
     _require("run", run, _RUNS)
     weights_dtype = _dtype(dtype)
-    if counter != "aten":
+    if counter != OWN:
         tool = counters.load(counter)
         profile = measure_subject(subject, inputs, mode=mode, run=run, dtype=dtype)
         return counted_by(tool, profile, subject, inputs, mode, run, weights_dtype, operations)

@@ -13,8 +13,8 @@ from typing import Any, TypeVar
 
 from pytest_modelbudget.engine.importing import Imports
 from pytest_modelbudget.errors import MeasurementError, ModelBudgetError, UncountedWarning
-from pytest_modelbudget.profile.metrics import COUNTERS
 from pytest_modelbudget.profile.profile import Profile
+from pytest_modelbudget.settings.counters import OWN, counter_names
 from pytest_modelbudget.settings.inputs import Positional, TensorSpec
 from pytest_modelbudget.settings.schema import CaseSettings, ModelSettings, Settings
 
@@ -59,10 +59,11 @@ class Measurements:
         Raises:
             MeasurementError: it cannot be measured at all.
         """
-        parts: dict[str, dict[str, dict[str, int]]] = {counter: {} for counter in COUNTERS}
-        found: dict[str, Profile | str] = {"aten": self._run(settings, model, case, "aten", parts["aten"])}
-        for counter in COUNTERS[1:]:
-            found[counter] = self._try(settings, model, case, counter, parts[counter])
+        parts: dict[str, dict[str, dict[str, int]]] = {counter: {} for counter in counter_names()}
+        found: dict[str, Profile | str] = {OWN: self._run(settings, model, case, OWN, parts[OWN])}
+        for counter, own in parts.items():
+            if counter != OWN:
+                found[counter] = self._try(settings, model, case, counter, own)
         return found, parts
 
     def _try(
@@ -136,7 +137,7 @@ class Measurements:
         """
         from pytest_modelbudget.engine import measure
 
-        counter = self._counter or (settings.counter if settings else "aten")
+        counter = self._counter or (settings.counter if settings else OWN)
         try:
             profile = replace(measure(model, inputs, counter=counter), model=name)
         except ValueError as error:
@@ -198,7 +199,7 @@ def _importable(folder: Path) -> tuple[Path, ...]:
 def _refuse_uncounted(profile: Profile, policy: str) -> None:
     """Raise or warn for operations that do arithmetic and have no formula."""
     # What another tool does not see is its own affair: its numbers are those that it gives.
-    if policy == "ignore" or profile.counter != "aten" or not profile.uncounted:
+    if policy == "ignore" or profile.counter != OWN or not profile.uncounted:
         return
     message = uncounted_message(profile)
     if policy == "error":

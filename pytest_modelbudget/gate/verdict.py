@@ -124,6 +124,20 @@ class Verdict:
         )
 
 
+class BudgetExceeded(AssertionError):  # noqa: N818 - the public name
+    """A model is over budget.
+
+    Attributes:
+        verdict: the profile, and every limit that was held against it.
+    """
+
+    __module__ = "pytest_modelbudget"
+
+    def __init__(self, report: str, verdict: Verdict) -> None:
+        super().__init__(report)
+        self.verdict = verdict
+
+
 _TEXTS = ("since", "base", "folder", "accept", "own_counter", "note", "package")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from argparse import ArgumentTypeError
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from pytest_modelbudget.plugin.controller import Gathering
 from pytest_modelbudget.plugin.fixtures import model_profile, modelbudget
 from pytest_modelbudget.plugin.left_out import Seen
 from pytest_modelbudget.plugin.state import PROJECT, Project
-from pytest_modelbudget.profile.metrics import COUNTERS
+from pytest_modelbudget.settings.counters import BUILT_IN, counter_names, is_counter
 
 __all__ = ["model_profile", "modelbudget"]
 
@@ -25,14 +26,21 @@ MARKER = (
 )
 
 
+def _counter(name: str) -> str:
+    if not is_counter(name):
+        raise ArgumentTypeError(f'no counter is called "{name}"; known: {", ".join(counter_names())}')
+    return name
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("modelbudget", "model budgets (limits stand in [tool.modelbudget] of pyproject.toml)")
     group.addoption(
         "--modelbudget-counter",
-        choices=COUNTERS,
+        type=_counter,
         default=None,
         metavar="NAME",
-        help=f"count multiply-accumulates with this counter: {', '.join(COUNTERS)} (default: that of pyproject.toml)",
+        help=f"count multiply-accumulates with this counter: {', '.join(BUILT_IN)}, or one that another package brings "
+        "(default: that of pyproject.toml)",
     )
     group.addoption(
         "--modelbudget-update",
@@ -106,9 +114,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_collection_finish(session: pytest.Session) -> None:
     project = session.config.stash[PROJECT]
     if session.config.getoption("--modelbudget-base") is not None:
+        from pytest_modelbudget.plugin.items import ModelItem
+
         for item in session.items:
-            if item.path.name == "pyproject.toml":
-                project.expect(item)
+            if isinstance(item, ModelItem):
+                # So that all of them are measured at the base together.
+                project.comparison.expect(item.parent.settings, (item.model.name, item.case.name))
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

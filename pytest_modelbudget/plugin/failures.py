@@ -12,7 +12,6 @@ import pytest
 
 from pytest_modelbudget.errors import (
     BaselineError,
-    BudgetExceeded,
     MeasurementError,
     ModelBudgetError,
     SettingsError,
@@ -20,7 +19,7 @@ from pytest_modelbudget.errors import (
     users_traceback,
 )
 from pytest_modelbudget.gate.judge import from_folder
-from pytest_modelbudget.gate.verdict import Verdict
+from pytest_modelbudget.gate.verdict import BudgetExceeded, Verdict
 from pytest_modelbudget.plugin.state import PROJECT
 from pytest_modelbudget.report.verdict_text import name_of
 

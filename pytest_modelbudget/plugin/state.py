@@ -159,13 +159,6 @@ class Project:
                 break
         return self.load(self._config.rootpath / "pyproject.toml")
 
-    def expect(self, item: pytest.Item) -> None:
-        """Say that a configured case will be compared with what it was at another revision."""
-        from pytest_modelbudget.plugin.items import ModelItem
-
-        if isinstance(item, ModelItem):
-            self.comparison.expect(item.parent.settings, (item.model.name, item.case.name))
-
     def may_measure(self, item: pytest.Item) -> bool:
         """Whether a test may measure models under names that only it knows."""
         is_configured = item.path.name == "pyproject.toml"

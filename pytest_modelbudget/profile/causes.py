@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from operator import attrgetter
 
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.metrics import ADDITIVE, CASE_METRICS
-from pytest_modelbudget.profile.profile import Layer
 
 # What PyTorch's modules print first and without a name, by type.
 _UNNAMED = {

@@ -5,14 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fractions import Fraction
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from pytest_modelbudget.profile.diff import Diff, Row
 from pytest_modelbudget.profile.layer_table import plain_table
 from pytest_modelbudget.profile.metrics import ADDITIVE, LAYER_METRICS, METRICS
 from pytest_modelbudget.text.shares import percent
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.profile.diff import Diff, Row
 
 _MORE, _LESS, _DIM = "red", "green", "dim"
 _LONGEST_NAMES = 34

@@ -8,7 +8,8 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.layer import Layer
+from pytest_modelbudget.profile.profile import Profile
 
 Operations = Mapping[str, Mapping[str, int]]
 """Layer to operation to MACs."""

@@ -7,13 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from operator import attrgetter, sub
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pytest_modelbudget.profile.causes import causes, is_input_alone
 from pytest_modelbudget.profile.collector import without_collecting
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.matching import Node, Pair, match
 from pytest_modelbudget.profile.metrics import ADDITIVE, FIRST_LIMITS, METRICS
-from pytest_modelbudget.profile.profile import Layer, Profile
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.profile.profile import Profile
 
 Kind = Literal["added", "removed", "changed", "renamed"]
 

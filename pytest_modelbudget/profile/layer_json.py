@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any, NoReturn, TypeVar
 
 from pytest_modelbudget.profile.collector import without_collecting
-from pytest_modelbudget.profile.profile import Layer
+from pytest_modelbudget.profile.layer import Layer
 
 T = TypeVar("T")
 

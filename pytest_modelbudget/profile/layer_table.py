@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from pytest_modelbudget.profile.causes import shape_text
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.metrics import COLUMNS, METRICS
-from pytest_modelbudget.profile.profile import Layer, Profile
 from pytest_modelbudget.profile.units import format_quantity
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.profile.profile import Profile
 
 _WIDEST_NAME = 40
 _NUMBERS = ("share", "measured", "limit", "used")

@@ -9,8 +9,12 @@ from __future__ import annotations
 from collections import defaultdict, deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.layer import Layer
+
+if TYPE_CHECKING:
+    from pytest_modelbudget.profile.profile import Profile
 
 # Cells of the tables that align siblings, at most: of one pair of parents, and of two whole models.
 _CELLS_OF_PARENTS, _CELLS_OF_MODELS = 100_000, 1_000_000

@@ -12,8 +12,6 @@ from typing import Annotated, Literal, get_type_hints
 
 Scope = Literal["model", "case"]
 
-COUNTERS: tuple[str, ...] = ("aten", "thop", "ptflops", "fvcore")
-
 
 @dataclass(frozen=True)
 class Metric:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from pytest_modelbudget.profile.layer import Layer
+from pytest_modelbudget.profile.layer_json import layer_line, layers_from_plain, parse_layers
 from pytest_modelbudget.profile.metrics import ADDITIVE, METRICS, Costs
 from pytest_modelbudget.text.wording import nearest
 
@@ -15,36 +17,6 @@ if TYPE_CHECKING:
 
 # What the JSON of a profile holds in its layers.
 _IN_LAYERS = frozenset({"layers", *ADDITIVE})
-
-
-@dataclass(frozen=True)
-class Layer(Costs):
-    """One module under one qualified name: its own work and weights, without its children's.
-
-    It has the metrics as attributes. ``params`` and ``size`` are of what no earlier layer holds; ``peak_memory`` is the
-    most that was alive in the whole forward pass at one moment while it or its children ran.
-
-    Attributes:
-        name: qualified name; ``""`` is the model itself.
-        type: class of the module.
-        spec: the module's own description (its ``extra_repr()``).
-        calls: how often its forward ran.
-        input_shape: shape of the first tensor that its first call took, or None; a jagged dimension is -1.
-        output_shape: shape of the first tensor that its first call gave, or None.
-        dtypes: dtypes of its parameters.
-        shared_with: layers that it shares parameters or buffers with, and that they are counted in.
-        uncounted: operation without a formula to calls.
-    """
-
-    name: str
-    type: str
-    spec: str = ""
-    calls: int = 0
-    input_shape: tuple[int, ...] | None = None
-    output_shape: tuple[int, ...] | None = None
-    dtypes: tuple[str, ...] = ()
-    shared_with: tuple[str, ...] = ()
-    uncounted: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -111,8 +83,6 @@ class Profile(Costs):
 
     def to_json(self) -> str:
         """The profile as JSON, a layer a line; `from_json` reads it."""
-        from pytest_modelbudget.profile.layer_json import layer_line
-
         head = {each.name: getattr(self, each.name) for each in fields(self) if each.name not in _IN_LAYERS}
         if not self.unknown:
             del head["unknown"]
@@ -127,8 +97,6 @@ class Profile(Costs):
         Raises:
             ValueError: the text is no such profile.
         """
-        from pytest_modelbudget.profile.layer_json import parse_layers
-
         try:
             return parse_layers(text, cls._from_plain)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -136,8 +104,6 @@ class Profile(Costs):
 
     @classmethod
     def _from_plain(cls, plain: dict[str, Any]) -> Profile:
-        from pytest_modelbudget.profile.layer_json import layers_from_plain
-
         layers, unknown = layers_from_plain(plain.pop("layers")), tuple(plain.pop("unknown", ()))
         return cls(layers=layers, unknown=unknown, **plain)
 

@@ -9,9 +9,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pytest_modelbudget.profile.causes import shape_text
+from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.layer_table import clipped
 from pytest_modelbudget.profile.metrics import METRICS
-from pytest_modelbudget.profile.profile import Layer, Profile
+from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.profile.units import format_quantity
 
 _COUNTS = ("params", "trainable_params", "macs")

@@ -9,9 +9,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
+from pytest_modelbudget.settings.counters import BUILT_IN, OWN, counter_names
 from pytest_modelbudget.settings.inputs import InputSpec, callable_path, decode_inputs
 from pytest_modelbudget.settings.limits import Limits, Place
 from pytest_modelbudget.text.wording import Mistake, listed, nearest, shown
@@ -24,7 +26,6 @@ DEFAULT_CASE = "default"
 DEFAULT_FOLDER = "budgets"
 """The folder of the recorded profiles, where the settings name no other."""
 
-Counter = Literal["aten", "thop", "ptflops", "fvcore"]
 Uncounted = Literal["error", "warn", "ignore"]
 Mode = Literal["eval", "train"]
 Dtype = Literal["float32", "float16", "bfloat16", "float64"]
@@ -129,18 +130,22 @@ def a_pattern(value: str) -> None:
         raise Mistake('an empty pattern matches no layer; write one such as "classifier.*"')
 
 
+def _one_of(valid: tuple[str, ...], value: object) -> str:
+    if not isinstance(value, str) or value not in valid:
+        near = nearest(value, valid) if isinstance(value, str) else None
+        hint = f'; did you mean "{near}"?' if near else ""
+        raise Mistake(f"must be {listed([shown(word) for word in valid])}, not {shown(value)}{hint}")
+    return value
+
+
+def _a_counter(value: object) -> str:
+    return value if isinstance(value, str) and value in BUILT_IN else _one_of(counter_names(), value)
+
+
 def _choice(options: object, default: str | None = None) -> Key:
     """A key that takes one of the strings of a Literal."""
     valid: tuple[str, ...] = get_args(options)
-
-    def read(value: object) -> object:
-        if not isinstance(value, str) or value not in valid:
-            near = nearest(value, valid) if isinstance(value, str) else None
-            hint = f'; did you mean "{near}"?' if near else ""
-            raise Mistake(f"must be {listed([shown(word) for word in valid])}, not {shown(value)}{hint}")
-        return value
-
-    return Key(read, ", ".join(f'`"{word}"`' for word in valid), default)
+    return Key(partial(_one_of, valid), ", ".join(f'`"{word}"`' for word in valid), default)
 
 
 # -- the tables
@@ -215,7 +220,7 @@ class Settings:
 
     file: Path
     shown: str
-    counter: Annotated[Counter, _choice(Counter, "aten")]
+    counter: Annotated[str, Key(_a_counter, ", ".join(f'`"{name}"`' for name in BUILT_IN), OWN)]
     baseline: Annotated[str, Key(_a_folder, "the path of a folder", DEFAULT_FOLDER)]
     uncounted: Annotated[Uncounted, _choice(Uncounted, "error")]
     collect: Annotated[bool, Key(_a_truth_value, "`true` or `false`", True)]

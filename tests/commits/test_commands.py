@@ -313,7 +313,7 @@ def test_a_killed_command_leaves_the_repository_as_it_was(
     unrecorded: Repository, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, how: str
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    command = [sys.executable, "-c", "from pytest_modelbudget.commands.cli import main; raise SystemExit(main())"]
+    command = [sys.executable, "-m", "pytest_modelbudget"]
     for seconds in (0.2, 0.6, 1.5):
         process = subprocess.Popen(
             [*command, "history", "--measure"],

@@ -20,6 +20,7 @@ from torch import nn
 
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.profile.crosscheck import ROUNDING, RULE
+from pytest_modelbudget.settings.counters import BUILT_IN, brought
 
 
 @dataclass(frozen=True)
@@ -39,11 +40,11 @@ class Tally:
 
 
 @dataclass(frozen=True)
-class Tool:
+class Counter:
     """A tool that counts.
 
     Attributes:
-        name: what it is called, and the extra that installs it.
+        name: what it is called.
         count: counts for a model, which it may change, called with positional and keyword arguments.
         takes_abstract: whether it runs on abstract tensors.
     """
@@ -53,12 +54,14 @@ class Tool:
     takes_abstract: bool = True
 
 
-def load(name: str) -> Tool:
-    """The tool of that name.
+def load(name: str) -> Counter:
+    """The counter of that name: one of this folder, or one that another package brings.
 
     Raises:
-        MeasurementError: it is not installed.
+        MeasurementError: it is not installed, or cannot be loaded.
     """
+    if name not in BUILT_IN:
+        return _load_brought(name)
     with quietly():
         try:
             module = importlib.import_module(f"{__name__}.{name}_")
@@ -71,8 +74,23 @@ def load(name: str) -> Tool:
             raise MeasurementError(
                 f'the counter "{name}" needs {error.name}, which is not installed; pip install {name}'
             ) from None
-    tool: Tool = module.TOOL
-    return tool
+    counter: Counter = module.COUNTER
+    return counter
+
+
+def _load_brought(name: str) -> Counter:
+    entry = brought()[name]
+    whose = f'the counter "{name}" of {entry.dist.name if entry.dist else entry.value}'
+    try:
+        with quietly():
+            found = entry.load()
+    except Exception as error:
+        raise MeasurementError(f"{whose} cannot be loaded: {type(error).__name__}: {error}") from error
+    if not isinstance(found, Counter):
+        raise MeasurementError(
+            f"{whose} is a {type(found).__name__}, and no pytest_modelbudget.engine.counters.Counter"
+        )
+    return found
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ import torch
 from fvcore.nn import FlopCountAnalysis
 from torch import nn
 
-from pytest_modelbudget.engine.counters import Tally, Tool, positional, settled
+from pytest_modelbudget.engine.counters import Counter, Tally, positional, settled
 
 
 def _count(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tally:
@@ -55,4 +55,4 @@ def _own_unseen(below: dict[str, Any]) -> dict[str, dict[str, int]]:
     return {name: {operation: calls for operation, calls in ops.items() if calls > 0} for name, ops in own.items()}
 
 
-TOOL = Tool("fvcore", _count, takes_abstract=False)
+COUNTER = Counter("fvcore", _count, takes_abstract=False)

@@ -12,7 +12,7 @@ from ptflops import get_model_complexity_info, pytorch_engine
 from ptflops.pytorch_engine import is_supported_instance
 from torch import nn
 
-from pytest_modelbudget.engine.counters import Tally, Tool, by_rule, positional, settled, unruled
+from pytest_modelbudget.engine.counters import Counter, Tally, by_rule, positional, settled, unruled
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.profile.crosscheck import FUNCTIONS
 
@@ -128,4 +128,4 @@ def _as_it_takes_them(model: nn.Module, args: tuple[Any, ...], kwargs: dict[str,
     return dict(bound.arguments)
 
 
-TOOL = Tool("ptflops", _count)
+COUNTER = Counter("ptflops", _count)

@@ -8,7 +8,7 @@ from typing import Any
 from thop.profile import profile, register_hooks
 from torch import nn
 
-from pytest_modelbudget.engine.counters import Tally, Tool, by_rule, positional, settled, unruled
+from pytest_modelbudget.engine.counters import Counter, Tally, by_rule, positional, settled, unruled
 
 _Tree = dict[str, tuple[float, float, "_Tree"]]
 
@@ -34,4 +34,4 @@ def _name() -> str:
     return "ultralytics-thop" if "ultralytics-thop" in names else "thop"
 
 
-TOOL = Tool(_name(), _count)
+COUNTER = Counter(_name(), _count)

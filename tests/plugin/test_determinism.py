@@ -184,6 +184,10 @@ def test_another_folder_and_umask_change_nothing(project: Project) -> None:
     (project.folder / "sub").mkdir()
     arguments = [*UPDATE[:-1], "--modelbudget-json=../report.json", "../pyproject.toml"]
     project.run("-c", f"import os, pytest; os.umask(0o077); raise SystemExit(pytest.main({arguments}))", cwd="sub")
+    report = project.folder / "report.json"
+    # Commands are written as they are run from there.
+    assert b"../pyproject.toml" in report.read_bytes()
+    report.write_bytes(report.read_bytes().replace(b"../pyproject.toml", b"pyproject.toml"))
     assert_same(project)
 
 

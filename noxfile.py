@@ -62,7 +62,7 @@ def wall(session: nox.Session) -> None:
     session.install("--no-deps", ".")
     for name in ("torch", "torchvision", "thop"):
         session.run("python", "-c", f"from importlib.util import find_spec; assert find_spec('{name}') is None")
-    session.run("pytest", "tests", "--ignore=tests/measure", *session.posargs)
+    session.run("pytest", "tests", "--ignore=tests/engine", *session.posargs)
 
 
 @nox.session
@@ -79,6 +79,7 @@ def check(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("lint-imports")
 
 
 @nox.session

@@ -14,8 +14,8 @@ from typing import Literal
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from pytest_modelbudget import MeasurementError, measure
-from tests.measure.live_bytes import peak_of
-from tests.measure.live_models import FAST, SLOW, Case
+from tests.engine.live_bytes import peak_of
+from tests.engine.live_models import FAST, SLOW, Case
 
 Mode = Literal["eval", "train"]
 MODES: tuple[Mode, ...] = ("eval", "train")

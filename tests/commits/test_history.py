@@ -21,7 +21,7 @@ from pytest_modelbudget.report.files import histories
 from pytest_modelbudget.report.growth import sparkline
 from pytest_modelbudget.report.run import Run
 from tests.commits.conftest import Repository
-from tests.test_diff import PROFILES
+from tests.profile.test_diff import PROFILES
 
 
 def net(params: int, model: str = "net") -> Profile:

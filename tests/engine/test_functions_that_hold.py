@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_modelbudget import MeasurementError, Profile, measure
-from tests.measure.test_untouched import state_of
+from tests.engine.test_untouched import state_of
 
 INPUT = (3, 4)
 # A linear layer of 4 by 4 on 3 rows: 48 MACs.

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 from pytest_modelbudget import MeasurementError, Profile, measure
 from pytest_modelbudget.engine.formulas import formula_of
 from pytest_modelbudget.engine.free import is_free
-from tests.measure.run import Run
+from tests.engine.run import Run
 
 
 def counted(function: Callable[..., object], *args: object) -> Profile:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pytest_modelbudget import measure
-from tests.measure.live_bytes import peak_of
-from tests.measure.live_models import FAST, SLOW, Case
+from tests.engine.live_bytes import peak_of
+from tests.engine.live_models import FAST, SLOW, Case
 
 CASES = [
     *(pytest.param(build, id=name) for name, build in FAST.items()),

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from pytest_modelbudget import measure
-from tests.measure.run import Run
+from tests.engine.run import Run
 
 KIB = 1024
 

@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from pytest_modelbudget.measure import formulas
+from pytest_modelbudget.engine import formulas
 from torch import nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from pytest_modelbudget import measure, register_formula
-from tests.measure.run import Run
+from tests.engine.run import Run
 
 
 def macs(function: Callable[..., object], *shapes: tuple[int, ...]) -> int:

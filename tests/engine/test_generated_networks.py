@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from pytest_modelbudget import Profile, measure
+from tests.engine.generated_networks import NETWORKS, Shape, Tree
 from tests.examples import examples
-from tests.measure.generated_networks import NETWORKS, Shape, Tree
 
 MODES: st.SearchStrategy[Literal["eval", "train"]] = st.sampled_from(["eval", "train"])
 

@@ -20,7 +20,7 @@ from pytest_modelbudget.baseline.store import Baseline, Recorded, file_name, fro
 from pytest_modelbudget.errors import BaselineError
 from pytest_modelbudget.gate.verdict import check
 from pytest_modelbudget.settings.limits import Growth, Limit
-from tests.test_profile import LAYERS
+from tests.profile.test_profile import LAYERS
 
 NET = Profile(
     layers={

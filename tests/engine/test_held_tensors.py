@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from pytest_modelbudget import measure
-from tests.measure.run import Run
+from tests.engine.run import Run
 
 RUNS = pytest.mark.parametrize("run", ["abstract", "real"])
 HELD = 5000 * 4  # bytes of the tensor that is held; more elements than keep their values

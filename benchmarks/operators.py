@@ -50,11 +50,12 @@ class Operator(nn.Module):
 
 
 def _noted(out: Any, results: list[Any]) -> Any:
-    results[:] = [_described(leaf) for leaf in pytree.tree_leaves(out)]
+    results[:] = [described(leaf) for leaf in pytree.tree_leaves(out)]
     return out
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
+    """What is compared of a result."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     if value.layout is not torch.strided or value.is_nested:

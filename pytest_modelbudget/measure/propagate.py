@@ -219,12 +219,7 @@ class Propagation:
                 return answer
             args = self._with_indices(func, args)
         meta_args, meta_kwargs = _map(stand_in, args), _map(stand_in, kwargs)
-        try:
-            out = self._on_meta(func, meta_args, meta_kwargs)
-        except RuntimeError as error:
-            if not isinstance(error, NeedsValuesError):
-                _raise_as_on_real_tensors(func, args, kwargs)
-            raise
+        out = self._checked_on_meta(func, meta_args, meta_kwargs, args, kwargs)
         device = _device(args, kwargs)
         if plan.is_in_place:
             self._mark_overwritten(plan, args, kwargs)
@@ -250,6 +245,18 @@ class Propagation:
                 raise
             self.needed.append(str(func))
             raise NeedsValuesError(f"{func} gives a result whose shape depends on the elements of a tensor") from None
+
+    def _checked_on_meta(self, func: Any, meta_args: Any, meta_kwargs: Any, args: Any, kwargs: Any) -> Any:
+        """Run on tensors of the meta device; what it refuses is told of in the words of real tensors."""
+        try:
+            return self._on_meta(func, meta_args, meta_kwargs)
+        except NeedsValuesError:
+            raise
+        except RuntimeError:
+            if _is_onto_itself(func, args):
+                return meta_args[0]
+            _raise_as_on_real_tensors(func, args, kwargs)
+            raise
 
     def make(self, description: Description, nbytes: int | None = None) -> AbstractTensor:
         """A result in a storage of its own, which may be larger than the result reaches."""
@@ -335,6 +342,13 @@ def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:
     if sum(blank.numel() for blank in blanks if isinstance(blank, torch.Tensor)) <= PATIENT:
         with suppress(NotImplementedError):
             func(*blanks, **_map(_blank, kwargs))
+
+
+def _is_onto_itself(func: Any, args: Any) -> bool:
+    """Whether a tensor is copied into one that it is a view of: `matmul` does where it finds no shared storage."""
+    if func is not aten.copy_.default or not all(type(each) is AbstractTensor for each in args[:2]):
+        return False
+    return args[0].held is args[1].held and args[0].numel() == args[1].numel()
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:

@@ -1,6 +1,6 @@
 """How long it takes to compare two profiles of 100,000 layers, and to write and read such a baseline.
 
-Run it as `python benchmarks/baseline.py`. It prints the median of some rounds, with the least and the most. A network
+Run it as `python -m benchmarks.baseline`. It prints the median of some rounds, with the least and the most. A network
 of 12,500 blocks of seven layers (convolutions, norms, activations) stands for the largest models there are.
 """
 

@@ -1,6 +1,6 @@
 """How long `modelbudget history` takes over ten thousand commits, each of which recorded another baseline.
 
-Run it as `python benchmarks/history.py`. The repository is made in a temporary folder, with git's own fast importer: a
+Run it as `python -m benchmarks.history`. The repository is made in a temporary folder, with git's own fast importer: a
 network of 60 layers, of which one grows a little with each commit. It prints the median of some rounds of the whole
 command, with the least and the most.
 """

@@ -1,6 +1,6 @@
 """`peak_memory` beside an independent account of live storages, in both modes and both runs.
 
-Run ``pip install -e '.[test]'``, then ``python benchmarks/live_memory.py`` in the repository.
+Run ``pip install -e '.[test]'``, then ``python -m benchmarks.live_memory`` in the repository.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures PyTorch's own samples of its operators, on abstract tensors and on real ones, and tells where they differ.
 
-``python benchmarks/operators.py`` runs every sample of `op_db` as the forward pass of a module and compares every
+``python -m benchmarks.operators`` runs every sample of `op_db` as the forward pass of a module and compares every
 metric, and the shape, stride and dtype of every result. ``--layouts`` lays the samples' tensors out in other ways
 (channels last, transposed, expanded) first. The exit code is 1 where a sample differs or crashes.
 """
@@ -50,11 +50,12 @@ class Operator(nn.Module):
 
 
 def _noted(out: Any, results: list[Any]) -> Any:
-    results[:] = [_described(leaf) for leaf in pytree.tree_leaves(out)]
+    results[:] = [described(leaf) for leaf in pytree.tree_leaves(out)]
     return out
 
 
-def _described(value: Any) -> Any:
+def described(value: Any) -> Any:
+    """What is compared of a result."""
     if not isinstance(value, torch.Tensor):
         return type(value).__name__
     if value.layout is not torch.strided or value.is_nested:

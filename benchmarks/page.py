@@ -1,6 +1,6 @@
 """How large the page of a model of ten thousand layers is, and how long a browser takes to open it.
 
-Run it as `python benchmarks/page.py`; it needs Chromium, playwright and plotly. It prints the median of some rounds
+Run it as `python -m benchmarks.page`; it needs Chromium, playwright and plotly. It prints the median of some rounds
 until the treemap is drawn, with the least and the most.
 """
 

@@ -2,7 +2,7 @@
 
 Everything runs in one process, in rounds: each round times every contender once, so that a change of the machine's
 speed meets them all, and what is compared are the ratios within a round. Run ``pip install -e '.[benchmark]'``, then
-``python benchmarks/speed.py``; ``--picture FILE`` draws the ratios.
+``python -m benchmarks.speed``; ``--picture FILE`` draws the ratios.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Measures every model of timm, or of transformers, without weights, and tells what went wrong.
 
-``python benchmarks/sweep.py --library timm`` or ``--library transformers``; nothing is downloaded. Each model runs in a
+``python -m benchmarks.sweep --library timm`` or ``--library transformers``; nothing is downloaded. Each model runs in a
 worker process under limits of time and memory, so that one that hangs or breaks does not end the sweep. A failure is
 tried again on real tensors (on the meta device, where the weights are too large), to tell our mistakes from a model's.
 """
@@ -27,9 +27,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from isolated import Answer, Limits, OutOfTimeError, answers
 from torch import nn
 
+from benchmarks.isolated import Answer, Limits, OutOfTimeError, answers
 from pytest_modelbudget import measure
 from pytest_modelbudget.errors import MeasurementError
 

@@ -1,6 +1,6 @@
 """Measures the models of ten zoos without weights, on real tensors, and as modules, and tells where these differ.
 
-``python benchmarks/zoos.py --json rows.jsonl`` sweeps all ten, two at a time, in a quarter of an hour on two cores;
+``python -m benchmarks.zoos --json rows.jsonl`` sweeps all ten, two at a time, in a quarter of an hour on two cores;
 ``--zoo peft --match 'Lora*'`` some. Nothing is downloaded. ``--summarise rows.jsonl`` prints the table of a run again,
 ``--against before.jsonl`` with it what has changed since another. The zoos are not in an extra of this package, since
 one of them asks for a torch of its own; beside an environment that has torch, torchvision, timm and transformers::
@@ -35,12 +35,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from isolated import Answer, Limits, OutOfTimeError, answers
 from torch import nn
 from torch.utils._pytree import tree_map_only
-from zoo import ZOOS
-from zoo.attempts import Attempt, UnknownError
 
+from benchmarks.isolated import Answer, Limits, OutOfTimeError, answers
+from benchmarks.zoo import ZOOS
+from benchmarks.zoo.attempts import Attempt, UnknownError
 from pytest_modelbudget import Layer, Profile, measure
 from pytest_modelbudget.errors import MeasurementError
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from zoo.attempts import Zoo
-from zoo.diffusers_models import diffusers
-from zoo.examples import vit_pytorch, x_transformers
-from zoo.graph_nets import torch_geometric
-from zoo.language_nets import peft, torchaudio
-from zoo.monai_nets import monai
-from zoo.vision_nets import open_clip, segmentation_models_pytorch, ultralytics
+from benchmarks.zoo.attempts import Zoo
+from benchmarks.zoo.diffusers_models import diffusers
+from benchmarks.zoo.examples import vit_pytorch, x_transformers
+from benchmarks.zoo.graph_nets import torch_geometric
+from benchmarks.zoo.language_nets import peft, torchaudio
+from benchmarks.zoo.monai_nets import monai
+from benchmarks.zoo.vision_nets import open_clip, segmentation_models_pytorch, ultralytics
 
 ZOOS: dict[str, Callable[[], Zoo]] = {
     each.__name__: each

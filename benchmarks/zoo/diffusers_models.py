@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.attempts import Attempt, UnknownError, Zoo, classes
+from benchmarks.zoo.attempts import Attempt, UnknownError, Zoo, classes
 
 WORDS = 8
 _BOTH = (True, False)

@@ -16,7 +16,7 @@ from unittest import mock
 import torch
 from torch import nn
 
-from zoo.attempts import Attempt, UnknownError, Zoo, one
+from benchmarks.zoo.attempts import Attempt, UnknownError, Zoo, one
 
 
 class _CalledError(BaseException):

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.attempts import Attempt, Zoo, classes, filled
+from benchmarks.zoo.attempts import Attempt, Zoo, classes, filled
 
 NODES, EDGES, WIDE = 12, 40, 16
 # Operations of compiled extensions, bases without a forward, and what is called with another package's object.

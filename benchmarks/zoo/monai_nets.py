@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.attempts import Attempt, Zoo, classes, filled
+from benchmarks.zoo.attempts import Attempt, Zoo, classes, filled
 
 
 def monai() -> Zoo:

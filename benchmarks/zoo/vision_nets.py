@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from zoo.attempts import Zoo, one
+from benchmarks.zoo.attempts import Zoo, one
 
 
 def segmentation_models_pytorch() -> Zoo:

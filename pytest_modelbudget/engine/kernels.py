@@ -48,7 +48,8 @@ def _convolution(
         flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
         return in_format(out.unsqueeze(2), flat).squeeze(2)
     if inputs.dim() == 5 and not _is_for_onednn(inputs, weight, stride, transposed, output_padding, groups):
-        return out
+        # The result starts out as large as the input is; those of several groups are put together.
+        return over(out, inputs.numel()) if transposed and groups == 1 else out
     memory_format = _convolution_format(inputs, weight)
     return out if memory_format is torch.contiguous_format else in_format(out, memory_format)
 
@@ -179,7 +180,7 @@ def native_layer_norm(
     """Its statistics are as the weights are."""
     out, mean, _ = aten.native_layer_norm.default(inputs, normalized, weight, bias, epsilon)
     saved = torch.empty_like(mean, dtype=_statistics(inputs, weight, bias))
-    return out, saved, torch.empty_like(saved)
+    return in_format(out, torch.contiguous_format), saved, torch.empty_like(saved)
 
 
 def _group_norm(inputs: torch.Tensor, weight: Any, bias: Any, *args: Any) -> tuple[torch.Tensor, ...]:
@@ -223,6 +224,12 @@ def _iterated(func: Any) -> Rule:
     return laid_out
 
 
+def _times_power_of_two(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """The powers are contiguous, before they are multiplied."""
+    out: torch.Tensor = aten.ldexp.Tensor(first, second)
+    return iterated(out, first, in_format(second, torch.contiguous_format))
+
+
 def _like_first(func: Any) -> Rule:
     """The results of the shape of the first argument have its strides, those of dimensions of size 1 included."""
 
@@ -238,9 +245,9 @@ def _like_first(func: Any) -> Rule:
 def _max_pool_3d(inputs: torch.Tensor, *args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
     """Without a batch it looks at channels last as if there were one."""
     outs: tuple[torch.Tensor, ...] = aten.max_pool3d_with_indices.default(inputs, *args, **kwargs)
-    if inputs.dim() == 5 or inputs.is_contiguous():
+    if inputs.dim() == 5:
         return outs
-    if inputs.unsqueeze(0).is_contiguous(memory_format=torch.channels_last_3d):
+    if not inputs.is_contiguous() and inputs.unsqueeze(0).is_contiguous(memory_format=torch.channels_last_3d):
         return tuple(in_format(out.unsqueeze(0), torch.channels_last_3d).squeeze(0) for out in outs)
     if format_of(inputs) is torch.channels_last:
         raise RuntimeError("max_pool3d: channels last is not known of an input without a batch")
@@ -286,7 +293,7 @@ def _negative_likelihood(*args: Any, **kwargs: Any) -> tuple[torch.Tensor, ...]:
 def _as_large_as_first(func: Any) -> Rule:
     def out_over(first: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         out: torch.Tensor = func(first, *args, **kwargs)
-        return over(out, first.numel())
+        return over(in_format(out, torch.contiguous_format), first.numel())
 
     return out_over
 
@@ -407,6 +414,11 @@ KERNELS: dict[Any, Rule] = {
         for func in (
             *(aten.reflection_pad2d.default, aten.reflection_pad3d.default),
             *(aten.replication_pad2d.default, aten.replication_pad3d.default),
+            *(aten.upsample_nearest2d.default, aten.upsample_nearest3d.default),
+            *(aten._upsample_nearest_exact2d.default, aten._upsample_nearest_exact3d.default),
+            *(aten.upsample_bilinear2d.default, aten.upsample_trilinear3d.default),
+            *(aten.upsample_bicubic2d.default, aten._upsample_bilinear2d_aa.default),
+            *(aten._upsample_bicubic2d_aa.default, aten.avg_pool2d.default),
             *(aten.pixel_shuffle.default, aten.pixel_unshuffle.default, aten.channel_shuffle.default),
             *(aten.native_channel_shuffle.default, aten.max_unpool2d.default),
         )
@@ -424,7 +436,7 @@ KERNELS: dict[Any, Rule] = {
             *(aten.copysign.Tensor, aten.div.Tensor_mode, aten.floor_divide.default, aten.heaviside.default),
             *(aten.logaddexp.default, aten.logaddexp2.default, aten.xlogy.Tensor, aten.special_xlog1py.default),
             *(aten.logical_and.default, aten.logical_or.default, aten.logical_xor.default),
-            *(aten.native_dropout_backward.default, aten.ldexp.Tensor),
+            aten.native_dropout_backward.default,
         )
     },
     **{
@@ -446,6 +458,7 @@ KERNELS: dict[Any, Rule] = {
     aten.log_sigmoid_forward.default: _log_sigmoid,
     aten.max_pool3d_with_indices.default: _max_pool_3d,
     aten.nll_loss2d_forward.default: _negative_likelihood,
+    aten.ldexp.Tensor: _times_power_of_two,
     aten.view_copy.default: _viewed,
     aten.lu_unpack.default: _unpacked,
     aten._embedding_bag.default: _embedding_bag(aten._embedding_bag.default, for_backward=True),

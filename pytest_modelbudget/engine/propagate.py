@@ -227,6 +227,8 @@ class Propagation:
         except NeedsValuesError:
             raise
         except RuntimeError as error:
+            if _is_onto_itself(func, args):
+                return meta_args[0]
             if _goes_through_on_real_tensors(func, args, kwargs):
                 raise self._needs(func, f"has a result on real tensors only ({_line(error)})") from error
             raise
@@ -376,6 +378,13 @@ def _line(error: BaseException) -> str:
     """The first line of an error, without PyTorch's advice to the operation's author."""
     text = str(error).partition("\n")[0]
     return "it has no kernel for others" if "could not find the fake impl" in text else text
+
+
+def _is_onto_itself(func: Any, args: Any) -> bool:
+    """Whether a tensor is copied into one that it is a view of: `matmul` does where it finds no shared storage."""
+    if func is not aten.copy_.default or not all(type(each) is AbstractTensor for each in args[:2]):
+        return False
+    return args[0].held is args[1].held and args[0].numel() == args[1].numel()
 
 
 def _known_answer(func: Any, args: Any) -> bool | None:

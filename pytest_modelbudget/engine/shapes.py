@@ -127,9 +127,17 @@ def _elementwise(func: Any) -> Callable[..., Any]:
         plain = not kwargs and is_plain(first) and first.dtype.is_floating_point
         if plain and all(_is_like(first, other) for other in others):
             return torch.empty_like(first)
-        return func(first, *others, **kwargs)
+        out = func(first, *others, **kwargs)
+        # Whatever the strides of dimensions of size 1 are; with a number beside it they count.
+        if all(_fits(each, out) for each in (first, *others)):
+            return out.new_empty(out.shape)
+        return out
 
     return like_the_first
+
+
+def _fits(tensor: Any, out: torch.Tensor) -> bool:
+    return isinstance(tensor, torch.Tensor) and tensor.is_contiguous() and tensor.shape == out.shape
 
 
 def _in_place(func: Any) -> Callable[..., Any]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812 - its usual name
-from pytest_modelbudget.engine import formulas
 from torch import nn
 from torch.utils.flop_counter import flop_registry, register_flop_formula
 
 from pytest_modelbudget import measure, register_formula
+from pytest_modelbudget.engine import formulas
 from tests.engine.run import Run
 
 
@@ -92,6 +93,56 @@ def test_a_module(module: nn.Module, inputs: tuple[int, ...], expected: int) -> 
 )
 def test_a_function(function: Callable[..., object], shapes: list[tuple[int, ...]], expected: int) -> None:
     assert macs(function, *shapes) == expected
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+@pytest.mark.parametrize(
+    ("function", "shapes", "macs", "elements"),
+    [
+        (torch.mm, [(2, 3), (3, 4)], 2 * 3 * 4, 2 * 4),
+        (torch.bmm, [(2, 3, 4), (2, 4, 5)], 2 * 3 * 4 * 5, 2 * 3 * 5),
+        (torch.addmm, [(3, 5), (3, 4), (4, 5)], 3 * 4 * 5, 3 * 5),
+        (torch.baddbmm, [(2, 3, 5), (2, 3, 4), (2, 4, 5)], 2 * 3 * 4 * 5, 2 * 3 * 5),
+        (torch.addbmm, [(3, 5), (2, 3, 4), (2, 4, 5)], 2 * 3 * 4 * 5, 3 * 5),
+        (torch.mv, [(3, 4), (4,)], 3 * 4, 3),
+        (torch.addmv, [(3,), (3, 4), (4,)], 3 * 4, 3),
+        (torch.dot, [(4,), (4,)], 4, 1),
+        (torch.vdot, [(4,), (4,)], 4, 1),
+        (torch.addr, [(3, 4), (3,), (4,)], 3 * 4, 3 * 4),
+        (torch.matmul, [(2, 3, 4), (4, 5)], 2 * 3 * 4 * 5, 2 * 3 * 5),
+        (torch.matmul, [(2, 3, 4), (4,)], 2 * 3 * 4, 2 * 3),
+    ],
+)
+def test_a_product_into_a_given_tensor(
+    function: Callable[..., torch.Tensor], shapes: list[tuple[int, ...]], macs: int, elements: int, run: Any
+) -> None:
+    args = [torch.zeros(shape) for shape in shapes]
+    out = torch.zeros_like(function(*args))
+    profile = measure(Run(lambda *given: function(*given[:-1], out=given[-1])), (*args, out), run=run)
+    assert (profile.macs, profile.activations) == (macs, elements)
+    assert profile.peak_memory == 4 * sum(each.numel() for each in (*args, out))
+
+
+@pytest.mark.skipif(not hasattr(nn, "LinearCrossEntropyOptions"), reason="newer than this torch")
+@pytest.mark.parametrize("run", ["abstract", "real"])
+@pytest.mark.parametrize(
+    ("reduction", "mode", "products"),
+    [
+        ("mean", "eval", 1),
+        # The gradients of inputs and weight are computed in the forward pass, chunk by chunk.
+        ("mean", "train", 3),
+        ("none", "train", 1),
+    ],
+)
+def test_a_linear_layer_fused_with_its_loss(reduction: str, mode: Any, products: int, run: Any) -> None:
+    options = nn.LinearCrossEntropyOptions()
+
+    def loss(x: torch.Tensor, weight: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        return F.linear_cross_entropy(x, weight, target, reduction=reduction, options=options)
+
+    inputs = (torch.zeros(4, 8, requires_grad=True), torch.zeros(10, 8, requires_grad=True), torch.zeros(4).long())
+    profile = measure(Run(loss), inputs, mode=mode, run=run)
+    assert (profile.macs, profile.uncounted) == (products * 4 * 8 * 10, {})
 
 
 @pytest.mark.parametrize("causal", [False, True])

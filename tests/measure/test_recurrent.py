@@ -24,7 +24,7 @@ def onednn(request: pytest.FixtureRequest) -> Any:
 
 def profiles(model: nn.Module, mode: Any, dtype: str) -> list[Profile]:
     shape, runs = (STEPS, BATCH, INPUTS), ("abstract", "real")
-    return [measure(model, shape, run=run, mode=mode, dtype=dtype) for run in runs]
+    return [measure(model, shape, run=run, mode=mode, dtype=dtype) for run in runs]  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("mode", ["eval", "train"])

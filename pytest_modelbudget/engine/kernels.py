@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from pytest_modelbudget.engine.convolutions import convolution
+from pytest_modelbudget.engine.dtypes import HALVES, require_one_dtype
 from pytest_modelbudget.engine.layouts import by_columns, format_of, in_format, iterated, like, over, overlaps
 
 aten = torch.ops.aten
@@ -21,113 +23,33 @@ Rule = Callable[..., Any]
 Sizes = list[int]
 
 
-# -- convolutions --------------------------------------------------------------------------------------------------
+def _of_one_dtype(count: int) -> Callable[[Any], Rule]:
+    """Of rules for operations whose first ``count`` arguments have to have one dtype."""
 
-_HALVES = (torch.bfloat16, torch.float16)
-# For fewer elements oneDNN is not faster.
-_FEW_ELEMENTS = 20_480
+    def make(func: Any) -> Rule:
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            require_one_dtype(*args[:count])
+            return func(*args, **kwargs)
 
+        return checked
 
-def _convolution(
-    inputs: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    transposed: bool,
-    output_padding: Sizes,
-    groups: int,
-) -> torch.Tensor:
-    args = (inputs, weight, bias, stride, padding, dilation, transposed, output_padding, groups)
-    shape = _convolved(*args)
-    out = inputs.new_empty(shape) if shape else aten.convolution.default(*args)
-    _check_channels(inputs, weight, bias, transposed, groups)
-    if inputs.dim() == 3:
-        # As if it had a height of 1.
-        flat = _convolution_format(inputs.contiguous().unsqueeze(2), weight.unsqueeze(2))
-        return in_format(out.unsqueeze(2), flat).squeeze(2)
-    if inputs.dim() == 5 and not _is_for_onednn(inputs, weight, stride, transposed, output_padding, groups):
-        # The result starts out as large as the input is; those of several groups are put together.
-        return over(out, inputs.numel()) if transposed and groups == 1 else out
-    memory_format = _convolution_format(inputs, weight)
-    return out if memory_format is torch.contiguous_format else in_format(out, memory_format)
-
-
-def _check_channels(
-    inputs: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, transposed: bool, groups: int
-) -> None:
-    """Refuse what the kernels refuse and the meta device takes; users are told in the kernels' own words."""
-    channels, taken = weight.shape[0], weight.shape[1] * groups
-    if transposed:
-        channels, taken = taken, channels
-    fits = taken == inputs.shape[1] and not weight.shape[0] % groups
-    if not fits or (bias is not None and tuple(bias.shape) != (channels,)):
-        raise RuntimeError(f"convolution: {tuple(inputs.shape)}, {tuple(weight.shape)} and the bias do not fit")
-
-
-def _convolved(
-    inputs: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: Sizes,
-    padding: Sizes,
-    dilation: Sizes,
-    transposed: bool,
-    output_padding: Sizes,
-    groups: int,
-) -> Sizes | None:
-    """The shape of a convolution; None of one that is unusual, or wrong."""
-    count = inputs.dim() - 2
-    if weight.dim() != count + 2 or count not in (1, 2, 3) or not all(inputs.shape) or not all(weight.shape):
-        return None
-    if any(len(sizes) != count for sizes in (stride, padding, dilation, output_padding)) or inputs.shape[1] % groups:
-        return None
-    if inputs.dtype != weight.dtype or (bias is not None and bias.dtype != weight.dtype) or inputs.dtype.is_complex:
-        return None
-    channels = weight.shape[1] * groups if transposed else weight.shape[0]
-    of_weight = weight.shape[0] if transposed else weight.shape[1] * groups
-    if of_weight != inputs.shape[1] or channels % groups or (bias is not None and tuple(bias.shape) != (channels,)):
-        return None
-    spatial = []
-    for dim in range(count):
-        size, step, pad = inputs.shape[2 + dim], stride[dim], padding[dim]
-        reach = dilation[dim] * (weight.shape[2 + dim] - 1)
-        if step < 1 or pad < 0 or dilation[dim] < 1:
-            return None
-        if transposed:
-            spatial.append((size - 1) * step - 2 * pad + reach + output_padding[dim] + 1)
-        else:
-            spatial.append((size + 2 * pad - reach - 1) // step + 1)
-    if min(spatial) < 1 or (transposed and any(map(int.__ge__, output_padding, map(max, stride, dilation)))):
-        return None
-    return [inputs.shape[0], channels, *spatial]
-
-
-def _convolution_format(inputs: torch.Tensor, weight: torch.Tensor) -> torch.memory_format:
-    """Channels last, where either of both is."""
-    found = format_of(inputs)
-    return format_of(weight) if found is torch.contiguous_format else found
-
-
-def _is_for_onednn(
-    inputs: torch.Tensor, weight: torch.Tensor, stride: Sizes, transposed: bool, output_padding: Sizes, groups: int
-) -> bool:
-    """Whether PyTorch takes oneDNN for a convolution in three dimensions; its own kernel knows no channels last."""
-    if transposed and any(map(int.__ge__, output_padding, stride)):
-        return False
-    if inputs.dtype in _HALVES:
-        return True
-    large = groups > 1 or min(weight.shape[-2:]) > 3 or inputs.shape[0] > 1
-    return inputs.dtype is torch.float32 and (large or math.prod(inputs.shape[:4]) > _FEW_ELEMENTS)
+    return make
 
 
 # -- norms ---------------------------------------------------------------------------------------------------------
 
 
 def _statistics(inputs: torch.Tensor, *weights: torch.Tensor | None) -> torch.dtype:
-    """The dtype of a norm's statistics: that of its weights, where it has some."""
-    return next((each.dtype for each in weights if each is not None), inputs.dtype)
+    """The dtype of a norm's statistics: that of its weights, where it has some.
+
+    Raises:
+        RuntimeError: the weights are of several dtypes, or of one that does not go with that of the inputs.
+    """
+    require_one_dtype(*weights)
+    dtype = next((each.dtype for each in weights if each is not None), inputs.dtype)
+    if dtype != inputs.dtype and not (inputs.dtype in HALVES and dtype is torch.float32):
+        raise RuntimeError(f"expected weights of the dtype of the inputs, {inputs.dtype}, not of {dtype}")
+    return dtype
 
 
 def _format_of_normed(inputs: torch.Tensor) -> torch.memory_format:
@@ -391,7 +313,7 @@ def _unpacked(factors: torch.Tensor, pivots: torch.Tensor, *args: Any, **kwargs:
 
 # Called with tensors of the meta device in place of all tensors.
 KERNELS: dict[Any, Rule] = {
-    aten.convolution.default: _convolution,
+    aten.convolution.default: convolution,
     aten._native_batch_norm_legit.default: _saving_as_batch_norm(
         aten._native_batch_norm_legit.default, _with_statistics
     ),
@@ -451,10 +373,15 @@ KERNELS: dict[Any, Rule] = {
         for func in (
             *(aten.empty_like.default, aten.zeros_like.default, aten.ones_like.default, aten.full_like.default),
             *(aten.rand_like.default, aten.randn_like.default, aten.flip.default, aten.sort.default),
-            *(aten.sort.stable, aten._prelu_kernel.default, aten.binary_cross_entropy_with_logits.default),
-            aten._scaled_dot_product_flash_attention_for_cpu.default,
+            *(aten.sort.stable, aten.binary_cross_entropy_with_logits.default),
         )
     },
+    aten._scaled_dot_product_flash_attention_for_cpu.default: _like_first(
+        _of_one_dtype(3)(aten._scaled_dot_product_flash_attention_for_cpu.default)
+    ),
+    aten._prelu_kernel.default: _like_first(_of_one_dtype(2)(aten._prelu_kernel.default)),
+    aten.mv.default: _of_one_dtype(2)(aten.mv.default),
+    **{func: _of_one_dtype(3)(func) for func in (aten.addmv.default, aten.addbmm.default)},
     aten.log_sigmoid_forward.default: _log_sigmoid,
     aten.max_pool3d_with_indices.default: _max_pool_3d,
     aten.nll_loss2d_forward.default: _negative_likelihood,

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 
 from pytest_modelbudget.engine.abstract import AbstractTensor, describe, view
+from pytest_modelbudget.engine.dtypes import require_one_dtype
 from pytest_modelbudget.engine.kernels import KERNELS, native_batch_norm, native_layer_norm
-from pytest_modelbudget.engine.layouts import is_plain, overlaps
+from pytest_modelbudget.engine.layouts import is_plain, iterated, overlaps
 
 aten = torch.ops.aten
 # In which a norm's statistics have the dtype of its input.
@@ -42,7 +43,7 @@ def _batch_norm(
     inputs: torch.Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, *args: float
 ) -> tuple[torch.Tensor, ...]:
     plain = is_plain(inputs) and inputs.dtype in _EXACT and inputs.dim() > 1
-    if plain and all(each is None or each.shape == inputs.shape[1:2] for each in (weight, bias, mean, var)):
+    if plain and all(_is_weight(each, inputs, inputs.shape[1:2]) for each in (weight, bias, mean, var)):
         saved = inputs.new_empty(inputs.shape[1] if training else 0)
         return torch.empty_like(inputs), saved, torch.empty_like(saved)
     return native_batch_norm(inputs, weight, bias, mean, var, training, *args)
@@ -53,22 +54,30 @@ def _layer_norm(
 ) -> tuple[torch.Tensor, ...]:
     outer = inputs.dim() - len(normalized)
     plain = is_plain(inputs) and inputs.dtype in _EXACT and list(inputs.shape[outer:]) == list(normalized)
-    if plain and all(each is None or each.shape == inputs.shape[outer:] for each in (weight, bias)):
+    if plain and all(_is_weight(each, inputs, inputs.shape[outer:]) for each in (weight, bias)):
         statistics = inputs.new_empty((*inputs.shape[:outer], *(1 for _ in normalized)))
         return torch.empty_like(inputs), statistics, torch.empty_like(statistics)
     return native_layer_norm(inputs, normalized, weight, bias, epsilon)
+
+
+def _is_weight(weight: torch.Tensor | None, inputs: torch.Tensor, shape: torch.Size) -> bool:
+    return weight is None or (weight.shape == shape and weight.dtype == inputs.dtype)
 
 
 def _added_product(bias: torch.Tensor, left: torch.Tensor, right: torch.Tensor, **kwargs: Any) -> torch.Tensor:
     product = _can_be_multiplied(left, right) and bias.dtype == left.dtype
     if product and tuple(bias.shape) in ((), (1,), (right.shape[1],), (left.shape[0], right.shape[1])):
         return left.new_empty((left.shape[0], right.shape[1]))
-    return aten.addmm.default(bias, left, right, **kwargs)  # type: ignore[no-any-return]
+    require_one_dtype(bias, left, right)
+    out: torch.Tensor = aten.addmm.default(bias, left, right, **kwargs)
+    bias.expand(left.shape[0], right.shape[1])
+    return out
 
 
 def _product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
     if _can_be_multiplied(left, right):
         return left.new_empty((left.shape[0], right.shape[1]))
+    require_one_dtype(left, right)
     return aten.mm.default(left, right)  # type: ignore[no-any-return]
 
 
@@ -109,7 +118,16 @@ def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Te
     single = first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim()
     if first is not None and single and is_plain(tensor) and is_plain(first):
         return tensor.new_empty((*first.shape, *tensor.shape[1:]))
-    return aten.index.Tensor(tensor, indices)  # type: ignore[no-any-return]
+    out: torch.Tensor = aten.index.Tensor(tensor, indices)
+    given = [(dim, index) for dim, index in enumerate(indices) if index is not None]
+    if len(given) != 1 or given[0][1].dtype is not torch.int64:
+        return out
+    # Both are looked at in the shape of the result: the tensor stands still where the index moves, and the other way.
+    dim, index = given[0]
+    strides = tensor.stride()
+    moving = tensor.as_strided(out.shape, (*strides[:dim], *(0 for _ in index.shape), *strides[dim + 1 :]))
+    standing = (0,) * dim, (0,) * (tensor.dim() - dim - 1)
+    return iterated(out, moving, index.as_strided(out.shape, (*standing[0], *index.stride(), *standing[1])))
 
 
 def _clone(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:

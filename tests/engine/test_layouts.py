@@ -176,6 +176,34 @@ def test_a_convolution_that_does_not_fit_is_refused_in_the_kernels_words(bias: i
     assert (outcome.verdict, outcome.detail) == ("refused in both", "")
 
 
+OF_ONE_DTYPE: dict[str, tuple[Callable[..., Any], list[tuple[int, ...]]]] = {
+    "mm": (torch.mm, [(2, 3), (3, 4)]),
+    "addmm": (torch.addmm, [(4,), (2, 3), (3, 4)]),
+    "bmm": (torch.bmm, [(2, 2, 3), (2, 3, 4)]),
+    "baddbmm": (torch.baddbmm, [(2, 2, 4), (2, 2, 3), (2, 3, 4)]),
+    "addbmm": (torch.addbmm, [(2, 4), (2, 2, 3), (2, 3, 4)]),
+    "mv": (torch.mv, [(2, 3), (3,)]),
+    "addmv": (torch.addmv, [(2,), (2, 3), (3,)]),
+    "linear": (F.linear, [(2, 3), (4, 3), (4,)]),
+    "conv2d": (F.conv2d, [(1, 2, 4, 4), (3, 2, 3, 3), (3,)]),
+    "layer_norm": (lambda x, w, b: F.layer_norm(x, (4,), w, b), [(2, 4), (4,), (4,)]),
+    "group_norm": (lambda x, w, b: F.group_norm(x, 2, w, b), [(2, 4, 3), (4,), (4,)]),
+    "batch_norm": (lambda x, w, b, m, v: F.batch_norm(x, m, v, w, b), [(2, 4, 3), (4,), (4,), (4,), (4,)]),
+    "attention": (F.scaled_dot_product_attention, [(1, 2, 3, 4)] * 3),
+    "prelu": (F.prelu, [(2, 3), (1,)]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", OF_ONE_DTYPE)
+def test_operands_of_several_dtypes_are_refused_where_the_kernels_refuse_them(name: str, dtype: torch.dtype) -> None:
+    function, shapes = OF_ONE_DTYPE[name]
+    for other in range(len(shapes)):
+        args = [torch.zeros(s, dtype=dtype if n == other else torch.float32) for n, s in enumerate(shapes)]
+        outcome = compare(function, args, {})
+        assert outcome.verdict != DIFFER, f"argument {other}: {outcome.detail}"
+
+
 class ChannelsLastBlock(nn.Module):
     """As models have it that keep images as height, width, channels."""
 

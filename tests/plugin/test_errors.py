@@ -62,7 +62,7 @@ def test_broken_toml_ends_the_run(project: MakeProject) -> None:
 def test_an_unknown_counter_on_the_command_line_is_a_usage_error(project: MakeProject) -> None:
     result = project(LIMITED).runpytest("--modelbudget-counter", "ptflop")
     assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines("*--modelbudget-counter: invalid choice: 'ptflop'*")
+    result.stderr.fnmatch_lines('*--modelbudget-counter: no counter is called "ptflop"; did you mean "ptflops"?*')
 
 
 @pytest.mark.needs_torch

@@ -12,7 +12,7 @@ import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from torch import nn
 from pytest_modelbudget.errors import MeasurementError
 from pytest_modelbudget.profile.crosscheck import ROUNDING, RULE
 from pytest_modelbudget.settings.counters import BUILT_IN, brought
+from pytest_modelbudget.text.wording import shown
 
 
 @dataclass(frozen=True)
@@ -31,12 +32,12 @@ class Tally:
         macs: qualified name to MACs of the module's own, as the tool assigns them; together its total.
         unseen: qualified name to what the tool has no rule for, with calls.
         parts: qualified name to what the tool counted while that module ran, for the whole batch: by its rule for the
-            module (`RULE`), and by functions and operations.
+            module (`RULE`), and by functions and operations. Where it is empty all is by rules.
     """
 
     macs: Mapping[str, int]
-    unseen: Mapping[str, Mapping[str, int]]
-    parts: Mapping[str, Mapping[str, int]]
+    unseen: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    parts: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,9 +88,7 @@ def _load_brought(name: str) -> Counter:
     except Exception as error:
         raise MeasurementError(f"{whose} cannot be loaded: {type(error).__name__}: {error}") from error
     if not isinstance(found, Counter):
-        raise MeasurementError(
-            f"{whose} is a {type(found).__name__}, and no pytest_modelbudget.engine.counters.Counter"
-        )
+        raise MeasurementError(f"{whose} gives {shown(found)}, and no pytest_modelbudget.engine.counters.Counter")
     return found
 
 

@@ -120,4 +120,24 @@ def notes_of(verdict: Verdict) -> list[str]:
         notes.append(f"{name}: ran on real tensors, since the forward pass needs elements: {verdict.profile.note}")
     if verdict.note:
         notes.append(f"{name}: {verdict.note}")
+    notes += (
+        f"{name}: no layer of {place} ran, so that this limit was held against nothing" for place in _idle(verdict)
+    )
     return notes
+
+
+def _idle(verdict: Verdict) -> list[str]:
+    """The limits of layers that hold for what runs, where none of the layers did: in a graph that was exported, say."""
+    by_place: dict[str, list[Check]] = {}
+    for check in verdict.checks:
+        if check.layer and check.bound == "max" and METRICS[check.metric].scope == "case":
+            by_place.setdefault(str(check.place), []).append(check)
+    return [place for place, checks in by_place.items() if not any(_ran(verdict, check) for check in checks)]
+
+
+def _ran(verdict: Verdict, check: Check) -> bool:
+    if check.measured:
+        return True
+    below = f"{check.layer}."
+    layers = verdict.profile.layers.items()
+    return any(layer.calls for name, layer in layers if name == check.layer or name.startswith(below))

@@ -11,6 +11,7 @@ from pytest_modelbudget.profile.layer import Layer
 from pytest_modelbudget.profile.layer_table import to_text
 from pytest_modelbudget.profile.profile import Profile
 from pytest_modelbudget.report.terminal import breach_summary, failure, model_lines, models_table
+from pytest_modelbudget.report.verdict_text import notes_of
 from pytest_modelbudget.settings.limits import Limit, Place
 
 NAME = "encoder.layers.11.mlp"
@@ -107,3 +108,16 @@ def test_what_ran_on_real_tensors_says_why() -> None:
     assert "vit: ran on real tensors, since the forward pass needs elements: aten.nonzero" in to_text(
         models_table([verdict]), 100
     )
+
+
+def test_a_limit_of_layers_that_never_ran_is_told_of() -> None:
+    # What a graph runs that was exported is the model's own work: its layers hold parameters and never run.
+    layers = {"": Layer("", "GraphModule", calls=1, macs=12), "a": Layer("a", "Module"), "a.b": Layer("a.b", "Module")}
+    place = Place("pyproject.toml", 5, '[m.layers."a*"] macs')
+    limits = {"macs": Limit(max=5, places={"max": place}), "params": Limit(max=5)}
+    idle = check(Profile(layers, model="net"), {}, {"a*": limits})
+    assert notes_of(idle) == [
+        'net: no layer of pyproject.toml:5: [m.layers."a*"] macs ran, so that this limit was held against nothing'
+    ]
+    ran = Profile({**layers, "a.b": Layer("a.b", "ReLU", calls=1)}, model="net")
+    assert notes_of(check(ran, {}, {"a*": limits})) == []

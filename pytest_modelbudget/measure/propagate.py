@@ -328,9 +328,9 @@ def _blank(tensor: torch.Tensor) -> torch.Tensor:
     description = tensor.description
     size = description.nbytes // description.dtype.itemsize
     if size <= PATIENT:
-        flat = torch.zeros(size, dtype=description.dtype, device=description.device)
+        flat = torch.empty(size, dtype=description.dtype, device=description.device)
         return flat.as_strided(description.shape, description.stride)
-    return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+    return torch.empty((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
 def _raise_as_on_real_tensors(func: Any, args: Any, kwargs: Any) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -338,16 +339,16 @@ def stand_in(tensor: torch.Tensor) -> torch.Tensor:
     return torch.empty_strided(tensor.shape, tensor.stride(), dtype=tensor.dtype, device=_META)
 
 
-def _blank(tensor: torch.Tensor) -> torch.Tensor:
+def _blank(tensor: torch.Tensor, make_flat: Callable[..., torch.Tensor] = torch.empty) -> torch.Tensor:
     """A real tensor of the same shape, strides and dtype; a large one takes no memory, and has no strides to tell."""
     if type(tensor) is not AbstractTensor:
         return tensor
     description = tensor.description
     size = description.nbytes // description.dtype.itemsize
     if size <= _AT_MOST:
-        flat = torch.zeros(size, dtype=description.dtype, device=description.device)
+        flat = make_flat(size, dtype=description.dtype, device=description.device)
         return flat.as_strided(description.shape, description.stride)
-    return torch.zeros((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
+    return make_flat((), dtype=tensor.dtype, device=tensor.device).expand(tensor.shape)
 
 
 def _filled(tensor: torch.Tensor) -> torch.Tensor:
@@ -361,10 +362,11 @@ def _goes_through_on_real_tensors(func: Any, args: Any, kwargs: Any) -> bool:
     Raises what it says where it has none: words that users know, unlike the meta device's. Not tried where there are
     so many elements that it may take long.
     """
-    blanks = _map(_blank, args)
+    # Zeros, so that no operation meets what happened to be in the memory.
+    zeros = partial(_blank, make_flat=torch.zeros)
+    blanks, named = _map(zeros, args), _map(zeros, kwargs)
     if sum(blank.numel() for blank in _tensors(blanks)) > _AT_MOST:
         return False
-    named = _map(_blank, kwargs)
     if func._schema.is_mutable:  # refuses to write where many elements are one in memory
         blanks, named = _map(_filled, blanks), _map(_filled, named)
     try:

@@ -15,7 +15,7 @@ import torch
 from pytest_modelbudget.engine.abstract import AbstractTensor, describe, view
 from pytest_modelbudget.engine.dtypes import require_one_dtype
 from pytest_modelbudget.engine.kernels import KERNELS, native_batch_norm, native_layer_norm
-from pytest_modelbudget.engine.layouts import is_plain, iterated, overlaps
+from pytest_modelbudget.engine.layouts import is_plain, overlaps
 
 aten = torch.ops.aten
 # In which a norm's statistics have the dtype of its input.
@@ -118,16 +118,7 @@ def _index(tensor: torch.Tensor, indices: list[torch.Tensor | None]) -> torch.Te
     single = first is not None and len(indices) == 1 and first.dtype is torch.int64 and tensor.dim()
     if first is not None and single and is_plain(tensor) and is_plain(first):
         return tensor.new_empty((*first.shape, *tensor.shape[1:]))
-    out: torch.Tensor = aten.index.Tensor(tensor, indices)
-    given = [(dim, index) for dim, index in enumerate(indices) if index is not None]
-    if len(given) != 1 or given[0][1].dtype is not torch.int64:
-        return out
-    # Both are looked at in the shape of the result: the tensor stands still where the index moves, and the other way.
-    dim, index = given[0]
-    strides = tensor.stride()
-    moving = tensor.as_strided(out.shape, (*strides[:dim], *(0 for _ in index.shape), *strides[dim + 1 :]))
-    standing = (0,) * dim, (0,) * (tensor.dim() - dim - 1)
-    return iterated(out, moving, index.as_strided(out.shape, (*standing[0], *index.stride(), *standing[1])))
+    return aten.index.Tensor(tensor, indices)  # type: ignore[no-any-return]
 
 
 def _clone(tensor: torch.Tensor, **kwargs: Any) -> torch.Tensor:

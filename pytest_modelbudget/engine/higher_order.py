@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pytest_modelbudget.engine.abstract import AbstractTensor, NeedsValuesError, describe_tensor
-from pytest_modelbudget.engine.propagate import Propagation, stand_in
+from pytest_modelbudget.engine.propagate import Propagation, map_tensors, stand_in
 
 if TYPE_CHECKING:
     from pytest_modelbudget.engine.recorder import Recorder
@@ -32,9 +32,9 @@ def _attention(propagation: Propagation, args: Any) -> Any:
     # PyTorch's own rule for the shapes; it looks at the first three arguments alone.
     from torch._higher_order_ops.flex_attention import flex_attention_fake_impl
 
-    query, key, value, *others = args
-    outs = flex_attention_fake_impl(stand_in(query), stand_in(key), stand_in(value), *others)
-    return tuple(propagation.make(describe_tensor(out, query.device)) for out in outs)
+    # Masks of very many pairs are abstract too, and it takes no tensors of a kind of their own.
+    outs = flex_attention_fake_impl(*map_tensors(stand_in, args))
+    return tuple(propagation.make(describe_tensor(out, args[0].device)) for out in outs)
 
 
 def _branch(recorder: Recorder, predicate: Any, if_true: Any, if_false: Any, operands: Any = ()) -> Any:

@@ -134,7 +134,7 @@ class Propagation:
         if most <= LARGE or key in self._small:
             return False
         try:
-            sample = self._on_meta(func, _map(stand_in, args), _map(stand_in, kwargs))
+            sample = self._on_meta(func, map_tensors(stand_in, args), map_tensors(stand_in, kwargs))
         except (RuntimeError, NotImplementedError):  # on real tensors it may be known
             return False
         if self._is_too_large(sample, self._limits.computed):
@@ -188,13 +188,13 @@ class Propagation:
         if "device" in kwargs:
             kwargs = kwargs | {"device": _device(args, kwargs)}
         if key not in self._small:
-            sample = self._sample(func, _map(stand_in, args), _map(stand_in, kwargs), args, kwargs)
+            sample = self._sample(func, map_tensors(stand_in, args), map_tensors(stand_in, kwargs), args, kwargs)
             if self._is_too_large(sample, self._limits.made):
                 description = describe_tensor(sample, _device(args, kwargs))
                 self._results[key] = New(description, description.nbytes)
                 return self.make(description)
             self._small.add(key)
-        return self._compute(func, _map(_blank, args), _map(_blank, kwargs))
+        return self._compute(func, map_tensors(_blank, args), map_tensors(_blank, kwargs))
 
     def _propagate(self, func: Any, plan: Plan, key: Any, args: Any, kwargs: Any) -> Any:
         by_hand = BY_HAND.get(func)
@@ -207,7 +207,7 @@ class Propagation:
             args = self._with_indices(func, args)
         if any(_has_no_stand_in(func, tensor) for tensor in _tensors((*args, *kwargs.values()))):
             raise self._needs(func, "is called with a sparse tensor, whose result is known of real tensors only")
-        meta_args, meta_kwargs = _map(stand_in, args), _map(stand_in, kwargs)
+        meta_args, meta_kwargs = map_tensors(stand_in, args), map_tensors(stand_in, kwargs)
         out = self._sample(func, meta_args, meta_kwargs, args, kwargs)
         device = _device(args, kwargs)
         lost = bool(plan.writes) and self._lose(func, plan, args, kwargs)
@@ -319,14 +319,14 @@ def _has_no_stand_in(func: Any, tensor: torch.Tensor) -> bool:
     return func.overloadpacket not in _PRODUCTS or tensor.layout is torch.sparse_bsc  # which the CPU cannot multiply
 
 
-def _map(change: Any, value: Any) -> Any:
+def map_tensors(change: Any, value: Any) -> Any:
     """``value`` with each tensor changed, through lists, tuples and dicts."""
     if isinstance(value, torch.Tensor):
         return change(value)
     if isinstance(value, list | tuple):
-        return type(value)([_map(change, item) for item in value])
+        return type(value)([map_tensors(change, item) for item in value])
     if isinstance(value, dict):
-        return {key: _map(change, item) for key, item in value.items()}
+        return {key: map_tensors(change, item) for key, item in value.items()}
     return value
 
 
@@ -364,11 +364,11 @@ def _goes_through_on_real_tensors(func: Any, args: Any, kwargs: Any) -> bool:
     """
     # Zeros, so that no operation meets what happened to be in the memory.
     zeros = partial(_blank, make_flat=torch.zeros)
-    blanks, named = _map(zeros, args), _map(zeros, kwargs)
+    blanks, named = map_tensors(zeros, args), map_tensors(zeros, kwargs)
     if sum(blank.numel() for blank in _tensors(blanks)) > _AT_MOST:
         return False
     if func._schema.is_mutable:  # refuses to write where many elements are one in memory
-        blanks, named = _map(_filled, blanks), _map(_filled, named)
+        blanks, named = map_tensors(_filled, blanks), map_tensors(_filled, named)
     try:
         func(*blanks, **named)
     except NotImplementedError:

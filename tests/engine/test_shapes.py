@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from benchmarks.operators import described
 from pytest_modelbudget.engine.layouts import is_plain
-from pytest_modelbudget.engine.propagate import _map
+from pytest_modelbudget.engine.propagate import map_tensors
 from pytest_modelbudget.engine.shapes import COMPARISONS, ELEMENTWISE, IN_PLACE, RULES
 
 aten = torch.ops.aten
@@ -47,7 +47,7 @@ def kernel(func: Any) -> Any:
     """An operation that takes real tensors of zeros for tensors of the meta device."""
 
     def on_cpu(*args: Any, **kwargs: Any) -> Any:
-        return func(*_map(_zeros, args), **kwargs)
+        return func(*map_tensors(_zeros, args), **kwargs)
 
     return on_cpu
 

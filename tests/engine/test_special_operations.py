@@ -138,6 +138,20 @@ def test_attention_with_a_score_function_is_counted_densely(run: Any) -> None:
 
 
 @_hands_over_higher_order
+@pytest.mark.filterwarnings("ignore")
+def test_attention_with_a_mask_of_very_many_pairs_is_counted() -> None:
+    def attend(query: torch.Tensor) -> object:
+        from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+        # 1024² pairs are more truth values than stay real, and so are the blocks that are made of them.
+        mask = create_block_mask(lambda b, h, q, k: q >= k, 1, 1, 1024, 1024, device="cpu")
+        return flex_attention(query, query, query, block_mask=mask)
+
+    # Queries with keys, weights with values, densely: 2·1024·1024·16.
+    assert measure(Run(attend), (1, 1, 1024, 16), run="abstract").macs == 2 * 1024 * 1024 * 16
+
+
+@_hands_over_higher_order
 def test_a_branch_is_counted_as_it_is_taken() -> None:
     def choose(x: torch.Tensor, flag: torch.Tensor) -> object:
         return torch.cond(flag, lambda x: x @ x, lambda x: x.clone(), (x,))

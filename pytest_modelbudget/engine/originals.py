@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import sys
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -59,7 +60,7 @@ class Originals:
         self.modules: set[int] = set()
         self.copies: set[int] = set()
         self.outside: str | None = None
-        self._harmless: dict[int, torch.Tensor] = {}
+        self._harmless: set[int] = set()
         self.used: OriginalUsedError | None = None
         self._before: list[tuple[Any, Any]] = []
 
@@ -108,7 +109,9 @@ class Originals:
             if id(module) not in self.copies:
                 self.outside = f'"{name}" of a {type(module).__name__} that is no part of the model{_place()}'
                 raise OutsideWrittenError(f"the forward pass writes to {self.outside}")
-        self._harmless[identity] = tensor
+        # Not the tensor: it would live, and count, as long as this does.
+        self._harmless.add(identity)
+        weakref.finalize(tensor.untyped_storage(), self._harmless.discard, identity)
 
     def _has(self, tensor: torch.Tensor) -> bool:
         if type(tensor) is AbstractTensor:

@@ -302,3 +302,21 @@ def test_integers_that_fit_in_no_memory_are_measured() -> None:
 
     # 2^40 positions of 8 bytes are 8 TiB, twice; the input, the positions themselves.
     assert measure(Run(forward), (1, 1), run="abstract").peak_memory == 2 * 2**43 + 2**23 + 4
+
+
+class Gathering(nn.Module):
+    """Adds up rows in buffers of its own, each of which is written to twice."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        rows = (torch.arange(12) % 6)[:, None].expand(12, 16)
+        for _ in range(3):
+            sums = x.new_zeros(12, 16).scatter_add_(0, rows, x)
+            x = sums.add_(x).clone()
+        return x
+
+
+@pytest.mark.parametrize("run", ["abstract", "real"])
+def test_a_buffer_that_is_written_to_twice_is_freed(run: Any) -> None:
+    # In a round the input of it, the buffer and the clone, and the rows; in the first the input is the model's, and the
+    # buffer of a round lives until the next one is made: four times 12·16·4 bytes, and 12 integers of 8 bytes.
+    assert measure(Gathering(), (12, 16), run=run).peak_memory == 4 * 768 + 96

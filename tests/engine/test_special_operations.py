@@ -144,7 +144,7 @@ def test_attention_with_a_mask_of_very_many_pairs_is_counted() -> None:
         from torch.nn.attention.flex_attention import create_block_mask, flex_attention
 
         # 1024² pairs are more truth values than stay real, and so are the blocks that are made of them.
-        mask = create_block_mask(lambda b, h, q, k: q >= k, 1, 1, 1024, 1024, device="cpu")
+        mask = create_block_mask(lambda _b, _h, q, k: q >= k, 1, 1, 1024, 1024, device="cpu")
         return flex_attention(query, query, query, block_mask=mask)
 
     # Queries with keys, weights with values, densely: 2·1024·1024·16.

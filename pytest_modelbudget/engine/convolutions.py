@@ -103,7 +103,14 @@ def _convolved(
 
 
 def _convolution_format(inputs: torch.Tensor, weight: torch.Tensor) -> torch.memory_format:
-    """Channels last, where either of both is."""
+    """Channels last, where either of both is; and still is as the kernel gets it, without gaps."""
+    found = _first_channels_last(inputs, weight)
+    if found is torch.contiguous_format:
+        return found
+    return _first_channels_last(*(each.contiguous(memory_format=found) for each in (inputs, weight)))
+
+
+def _first_channels_last(inputs: torch.Tensor, weight: torch.Tensor) -> torch.memory_format:
     found = format_of(inputs)
     return format_of(weight) if found is torch.contiguous_format else found
 

@@ -53,7 +53,7 @@ def oldest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def wall(session: nox.Session) -> None:
-    """The tests of all but measuring, where there is no torch: only `measure/` knows it.
+    """The tests of all but measuring, where there is no torch: only `engine/` knows it.
 
     On the lowest Python with the lowest versions, many of which have no wheels for a newer one; else with the newest.
     """

@@ -130,7 +130,8 @@ def _idle(verdict: Verdict) -> list[str]:
     """The limits of layers that hold for what runs, where none of the layers did: in a graph that was exported, say."""
     by_place: dict[str, list[Check]] = {}
     for check in verdict.checks:
-        if check.layer and check.bound == "max" and METRICS[check.metric].scope == "case":
+        # A limit of 0 says that it is not to run.
+        if check.layer and check.bound == "max" and check.limit and METRICS[check.metric].scope == "case":
             by_place.setdefault(str(check.place), []).append(check)
     return [place for place, checks in by_place.items() if not any(_ran(verdict, check) for check in checks)]
 

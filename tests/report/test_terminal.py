@@ -119,5 +119,7 @@ def test_a_limit_of_layers_that_never_ran_is_told_of() -> None:
     assert notes_of(idle) == [
         'net: no layer of pyproject.toml:5: [m.layers."a*"] macs ran, so that this limit was held against nothing'
     ]
+    forbidden = {"macs": Limit(max=0, places={"max": place})}
+    assert notes_of(check(Profile(layers, model="net"), {}, {"a*": forbidden})) == []
     ran = Profile({**layers, "a.b": Layer("a.b", "ReLU", calls=1)}, model="net")
     assert notes_of(check(ran, {}, {"a*": limits})) == []
